@@ -1,0 +1,337 @@
+"""The ReCo loss: contrast a sparse set of hard pixels between classes."""
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from mmseg.registry import MODELS
+from torch import Tensor, nn
+
+IGNORE_INDEX = 255
+QUERY_SAMPLING = ('hard', 'random', 'easy')
+KEY_SAMPLING = ('active', 'random')
+
+
+class SampledSimilarity(torch.autograd.Function):
+    """Dot products of each query with its own sampled keys.
+
+    ``similarity[i, j] = queries[i] . keys[index[i, j]]``. The sampled keys are
+    gathered in chunks in the forward pass and never stored; the backward pass
+    sums them with :func:`torch.nn.functional.embedding_bag`, which does not
+    gather them either. Keys receive no gradient.
+    """
+
+    # A chunk of gathered keys should stay in a CPU's cache; on an accelerator
+    # it should be large enough to hide the cost of launching kernels.
+    CHUNK_BYTES = {'cpu': 2**24}
+    ACCELERATOR_CHUNK_BYTES = 2**28
+
+    @staticmethod
+    def forward(ctx: Any, queries: Tensor, keys: Tensor,
+                index: Tensor) -> Tensor:
+        """
+        Args:
+            queries (Tensor): Shape (n, D).
+            keys (Tensor): Shape (N, D).
+            index (Tensor): Rows of ``keys``, shape (n, M), int64.
+
+        Returns:
+            Tensor: Similarities, shape (n, M).
+        """
+        ctx.save_for_backward(keys, index)
+        cls = SampledSimilarity
+        budget = cls.CHUNK_BYTES.get(keys.device.type,
+                                     cls.ACCELERATOR_CHUNK_BYTES)
+        row_bytes = index.size(1) * keys.size(1) * keys.element_size()
+        chunk = max(1, budget // row_bytes)
+        similarity = queries.new_empty(index.shape)
+        for start in range(0, len(index), chunk):
+            rows = slice(start, start + chunk)
+            gathered = keys.index_select(0, index[rows].flatten())
+            gathered = gathered.view(-1, index.size(1), keys.size(1))
+            torch.bmm(
+                gathered,
+                queries[rows].unsqueeze(2),
+                out=similarity[rows].unsqueeze(2))
+        return similarity
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        """Return the gradient of the queries, shape (n, D)."""
+        keys, index = ctx.saved_tensors
+        grad_queries = F.embedding_bag(
+            index, keys, per_sample_weights=grad.contiguous(), mode='sum')
+        return grad_queries, None, None
+
+
+def relation_distribution(means: Tensor, temperature: float) -> Tensor:
+    """How often each class is drawn as negative of each query class (Eq. 3).
+
+    Args:
+        means (Tensor): Class mean embeddings, shape (P, D), P >= 2.
+        temperature (float): Softmax temperature.
+
+    Returns:
+        Tensor: Row-wise distributions, shape (P, P), zero on the diagonal.
+    """
+    means = F.normalize(means, dim=1)
+    graph = means @ means.t() / temperature
+    graph.fill_diagonal_(float('-inf'))
+    return graph.softmax(dim=1)
+
+
+def uniform_distribution(counts: Tensor) -> Tensor:
+    """Class frequencies among all pixels of the other classes.
+
+    Drawing a class with these probabilities and then one of its pixels
+    uniformly is drawing uniformly from all pixels of other classes.
+
+    Args:
+        counts (Tensor): Pixels of each class, shape (P,), P >= 2.
+
+    Returns:
+        Tensor: Row-wise distributions, shape (P, P), zero on the diagonal.
+    """
+    weights = counts.to(torch.get_default_dtype()).repeat(len(counts), 1)
+    weights.fill_diagonal_(0)
+    return weights / weights.sum(dim=1, keepdim=True)
+
+
+def _random_integers(high: Tensor, shape: tuple[int, ...],
+                     generator: torch.Generator | None) -> Tensor:
+    """Uniform integers in [0, high), elementwise; ``high`` broadcasts.
+
+    float64 keeps the draw uniform for any pixel count; an empty range
+    (``high == 0``) yields 0.
+    """
+    uniform = torch.rand(
+        shape, dtype=torch.float64, device=high.device, generator=generator)
+    return (uniform * high).long().minimum((high - 1).clamp(min=0))
+
+
+def sample_keys(distribution: Tensor,
+                counts: Tensor,
+                num_queries: int,
+                num_keys: int,
+                generator: torch.Generator | None = None) -> Tensor:
+    """Draw negative keys: a class by ``distribution``, then a pixel of it.
+
+    All draws are independent, between keys and between queries.
+
+    Args:
+        distribution (Tensor): Probability of each negative class for each
+            query class, shape (P, P).
+        counts (Tensor): Pixels of each class, shape (P,); pixels are numbered
+            class after class.
+        num_queries (int): Queries per class, Q.
+        num_keys (int): Keys per query, M.
+        generator (torch.Generator, optional): Source of randomness.
+
+    Returns:
+        Tensor: Pixel numbers, shape (P, Q, M), ascending along the last axis
+        so that gathering them is kind to the memory system.
+    """
+    num_classes = len(counts)
+    draws = num_queries * num_keys
+    classes = torch.multinomial(
+        distribution, draws, replacement=True, generator=generator)
+    first_pixel = counts.cumsum(0) - counts
+    pixels = first_pixel[classes] + _random_integers(
+        counts[classes], (num_classes, draws), generator)
+    pixels = pixels.view(num_classes, num_queries, num_keys)
+    return pixels.sort(dim=2).values
+
+
+def sample_queries(
+        eligible: Tensor,
+        counts: Tensor,
+        num_queries: int,
+        generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+    """Draw queries of each class uniformly, with replacement (Eq. 4).
+
+    Args:
+        eligible (Tensor): Which pixels may be a query, shape (N,), bool;
+            pixels are numbered class after class.
+        counts (Tensor): Pixels of each class, shape (P,), sum N.
+        num_queries (int): Queries per class, Q.
+        generator (torch.Generator, optional): Source of randomness.
+
+    Returns:
+        tuple[Tensor, Tensor]: Pixel numbers, shape (P, Q), and the number of
+        eligible pixels of each class, shape (P,). The pixel numbers of a class
+        without an eligible pixel mean nothing.
+    """
+    eligible_so_far = eligible.cumsum(0)
+    last_pixel = counts.cumsum(0) - 1
+    until_class_end = eligible_so_far[last_pixel]
+    num_eligible = until_class_end.diff(prepend=until_class_end.new_zeros(1))
+    # The k-th eligible pixel is where the running count first reaches k.
+    rank = (until_class_end - num_eligible)[:, None] + _random_integers(
+        num_eligible[:, None], (len(counts), num_queries), generator)
+    pixels = torch.searchsorted(eligible_so_far, rank + 1)
+    return pixels.clamp(max=len(eligible) - 1), num_eligible
+
+
+@MODELS.register_module()
+class RegionalContrastLoss(nn.Module):
+    """Pixel-level contrast on a sparse set of queries and keys.
+
+    The loss of `Bootstrapping Semantic Segmentation with Regional Contrast
+    <https://arxiv.org/abs/2104.04465>`_ (Eq. 1-4). For every class in the
+    batch, hard pixels (queries) are pulled to the mean of their class and
+    pushed from pixels (negative keys) of other classes; classes whose mean
+    looks alike are drawn as negatives more often.
+
+    The embedding comes from :class:`mmseg_ssl.methods.reco.EmbeddingHead`.
+
+    Args:
+        num_queries (int): Queries per class, Q. Defaults to 256.
+        num_keys (int): Negative keys per query, M. Defaults to 512.
+        temperature (float): Divides the cosine similarities of Eq. 1 and of
+            the class relations of Eq. 3. Defaults to 0.5.
+        strong_threshold (float): A pixel is hard while the probability of its
+            own class is below this value. Defaults to 0.97.
+        query_sampling (str): Which pixels become queries: ``'hard'``,
+            ``'easy'`` (the others) or ``'random'`` (all).
+            Defaults to ``'hard'``.
+        key_sampling (str): ``'active'`` draws the class of a key by the class
+            relations, ``'random'`` draws keys uniformly from all pixels of
+            other classes. Defaults to ``'active'``.
+        loss_weight (float): Factor of the loss. Defaults to 1.0.
+    """
+
+    def __init__(self,
+                 num_queries: int = 256,
+                 num_keys: int = 512,
+                 temperature: float = 0.5,
+                 strong_threshold: float = 0.97,
+                 query_sampling: str = 'hard',
+                 key_sampling: str = 'active',
+                 loss_weight: float = 1.0) -> None:
+        super().__init__()
+        if query_sampling not in QUERY_SAMPLING:
+            raise ValueError(f'query_sampling must be one of {QUERY_SAMPLING},'
+                             f' but got {query_sampling!r}')
+        if key_sampling not in KEY_SAMPLING:
+            raise ValueError(f'key_sampling must be one of {KEY_SAMPLING}, '
+                             f'but got {key_sampling!r}')
+        if num_queries < 1 or num_keys < 1:
+            raise ValueError('num_queries and num_keys must be at least 1, '
+                             f'but got {num_queries} and {num_keys}')
+        if temperature <= 0:
+            raise ValueError(
+                f'temperature must be positive, but got {temperature}')
+        self.num_queries = num_queries
+        self.num_keys = num_keys
+        self.temperature = temperature
+        self.strong_threshold = strong_threshold
+        self.query_sampling = query_sampling
+        self.key_sampling = key_sampling
+        self.loss_weight = loss_weight
+
+    def forward(self,
+                embedding: Tensor,
+                label: Tensor,
+                prob: Tensor,
+                generator: torch.Generator | None = None) -> Tensor:
+        """Compute the loss.
+
+        Args:
+            embedding (Tensor): Pixel embeddings, shape (B, D, h, w).
+            label (Tensor): Class of each pixel, 255 where the pixel takes no
+                part, shape (B, h, w), int64.
+            prob (Tensor): Predicted class probabilities, shape (B, C, h, w).
+            generator (torch.Generator, optional): Source of randomness, on
+                the device of ``embedding``.
+
+        Returns:
+            Tensor: Scalar. Zero, with a graph to ``embedding``, when fewer
+            than two classes are present.
+
+        Raises:
+            ValueError: If the shapes do not belong together or a label is
+                neither 255 nor below C.
+        """
+        self._check_shapes(embedding, label, prob)
+        # Half precision is too coarse for sums over thousands of keys.
+        with torch.autocast(embedding.device.type, enabled=False):
+            if embedding.dtype in (torch.float16, torch.bfloat16):
+                embedding = embedding.float()
+            return self._contrast(embedding, label, prob, generator)
+
+    def _contrast(self, embedding: Tensor, label: Tensor, prob: Tensor,
+                  generator: torch.Generator | None) -> Tensor:
+        sorted_label, order = label.flatten().sort(stable=True)
+        counts = self._class_counts(sorted_label, prob.size(1))
+        if len(counts) < 2:
+            return embedding[:0].sum()
+        order = order[:int(counts.sum())]
+        counts = counts.to(embedding.device, non_blocking=True)
+
+        # From here on pixels are numbered class after class.
+        pixels = embedding.permute(0, 2, 3, 1).flatten(0, 2)  # (B*h*w, D)
+        keys = pixels.detach()[order]  # (N, D)
+        means = torch.segment_reduce(
+            keys, 'mean', lengths=counts, axis=0, unsafe=True)  # (P, D)
+        eligible = self._eligible_queries(label, prob)[order]
+
+        query_index, num_eligible = sample_queries(
+            eligible, counts, self.num_queries, generator)
+        distribution = (
+            relation_distribution(means, self.temperature)
+            if self.key_sampling == 'active' else uniform_distribution(counts))
+        key_index = sample_keys(distribution, counts, self.num_queries,
+                                self.num_keys, generator)
+
+        queries = F.normalize(pixels[order[query_index.flatten()]], dim=1)
+        keys /= keys.norm(dim=1, keepdim=True).clamp(min=1e-12)
+        positives = F.normalize(means, dim=1).repeat_interleave(
+            self.num_queries, dim=0)
+        positive = (queries * positives).sum(dim=1)  # (P*Q,)
+        negative = SampledSimilarity.apply(
+            queries, keys, key_index.flatten(0, 1))  # (P*Q, M)
+
+        logits = torch.cat([positive[:, None], negative], dim=1)
+        logits = logits / self.temperature
+        per_query = logits.logsumexp(dim=1) - logits[:, 0]
+        per_class = per_query.view(len(counts), -1).mean(dim=1)
+        per_class = torch.where(num_eligible > 0, per_class, 0)
+        return self.loss_weight * per_class.mean()
+
+    def _eligible_queries(self, label: Tensor, prob: Tensor) -> Tensor:
+        """Which pixels may be a query (Eq. 4), shape (B*h*w,), bool."""
+        if self.query_sampling == 'random':
+            return torch.ones_like(label, dtype=torch.bool).flatten()
+        own_class = label.clamp(max=prob.size(1) - 1).unsqueeze(1)
+        own_prob = prob.detach().gather(1, own_class).flatten()
+        hard = own_prob < self.strong_threshold
+        return hard if self.query_sampling == 'hard' else ~hard
+
+    @staticmethod
+    def _class_counts(sorted_label: Tensor, num_classes: int) -> Tensor:
+        """Pixels of each class present, on the CPU, shape (P,).
+
+        The one host synchronisation of the loss: how many classes are present
+        and where they end decides all shapes that follow.
+        """
+        counts = torch.bincount(sorted_label, minlength=IGNORE_INDEX + 1).cpu()
+        unknown = counts.clone()
+        unknown[:num_classes] = 0
+        unknown[IGNORE_INDEX] = 0
+        if unknown.any():
+            raise ValueError(
+                f'label holds {unknown.nonzero().flatten().tolist()}, but '
+                f'prob has {num_classes} classes (0 to {num_classes - 1}); '
+                f'mark pixels to leave out with {IGNORE_INDEX}')
+        counts = counts[:num_classes]
+        return counts[counts > 0]
+
+    @staticmethod
+    def _check_shapes(embedding: Tensor, label: Tensor, prob: Tensor) -> None:
+        expected = (embedding.size(0), *embedding.shape[2:])
+        prob_grid = (prob.size(0), *prob.shape[2:])
+        if tuple(label.shape) != expected or prob_grid != expected:
+            raise ValueError(
+                'embedding (B, D, h, w), label (B, h, w) and prob '
+                '(B, C, h, w) must share B, h and w, but got '
+                f'{tuple(embedding.shape)}, {tuple(label.shape)} and '
+                f'{tuple(prob.shape)}')
