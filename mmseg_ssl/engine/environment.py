@@ -1,0 +1,150 @@
+"""What a process needs around a training: data roots, CPU, launchers.
+
+Shared by ``tools/train.py`` and ``tools/test.py``; nothing here knows a method.
+"""
+import ctypes
+import logging
+import os
+import platform
+import subprocess
+from collections.abc import Iterator
+from typing import Any
+
+import torch.distributed as torch_dist
+from mmengine.config import Config
+from mmengine.device import get_device
+from mmengine.logging import print_log
+
+_M_TRIM_THRESHOLD = -1  # parameter numbers of glibc's <malloc.h>
+_M_MMAP_THRESHOLD = -3
+
+
+def _nested_dicts(node: Any) -> Iterator[dict]:
+    """Yield every dict inside ``node``, itself included."""
+    if isinstance(node, dict):
+        yield node
+        node = list(node.values())
+    if isinstance(node, (list, tuple)):
+        for child in node:
+            yield from _nested_dicts(child)
+
+
+def apply_cfg_options(cfg: Config, options: dict[str, Any] | None) -> None:
+    """Merge the ``--cfg-options`` of the command line into ``cfg``.
+
+    ``data_root=DIR`` also reaches every dataset that the config built from
+    its own top-level ``data_root``, however deep it is nested; mmengine by
+    itself would change the top-level name only, which nothing reads. A key
+    that names one dataset (``val_dataloader.dataset.data_root=DIR``) wins.
+
+    Args:
+        cfg (Config): Changed in place.
+        options (dict, optional): What :class:`mmengine.DictAction` parsed.
+
+    Raises:
+        ValueError: ``data_root`` is given for a config without a top-level
+            ``data_root``.
+    """
+    options = dict(options or {})
+    if 'data_root' in options:
+        override_data_root(cfg, options.pop('data_root'))
+    cfg.merge_from_dict(options)
+
+
+def override_data_root(cfg: Config, data_root: str) -> None:
+    """Point ``cfg`` and all datasets that share its data root elsewhere.
+
+    Datasets with another root (a second source of images) stay as they are.
+    """
+    if 'data_root' not in cfg:
+        raise ValueError(
+            f'{cfg.filename} has no top-level "data_root" to override; name '
+            'the dataset, e.g. train_dataloader.dataset.data_root=DIR')
+    old_root = cfg.data_root
+    for node in _nested_dicts(cfg._cfg_dict):
+        if node.get('data_root') == old_root:
+            node['data_root'] = data_root
+
+
+def keep_freed_memory() -> bool:
+    """Let glibc keep large freed blocks instead of returning them at once.
+
+    Every activation of a CPU training step is a block above malloc's mmap
+    threshold: the kernel hands out zeroed pages for it and takes them back a
+    moment later, and these page faults cost more than a third of the step
+    (measure with ``tools/benchmarks/cpu_allocator.py``). The price is that the
+    process keeps its peak memory until it ends.
+
+    Does nothing where a GPU computes, on other C libraries, and where the
+    environment already says something about malloc.
+
+    Returns:
+        bool: Whether the allocator was changed.
+    """
+    if (get_device() != 'cpu' or platform.libc_ver()[0] != 'glibc'
+            or any(name.startswith('MALLOC_') for name in os.environ)):
+        return False
+    mallopt = ctypes.CDLL(None).mallopt
+    # glibc before 2.35 accepts at most 32 MiB
+    raised = (mallopt(_M_MMAP_THRESHOLD, 1 << 30)
+              or mallopt(_M_MMAP_THRESHOLD, 32 << 20))
+    return bool(raised and mallopt(_M_TRIM_THRESHOLD, (1 << 31) - 4097))
+
+
+def init_cpu_distributed(cfg: Config) -> None:
+    """Make a launched run (``cfg.launcher``) work on machines without a GPU.
+
+    mmengine selects a CUDA device whatever the backend, and DDP is given a
+    device id; so the gloo group is started here, the wrapper is told to use
+    no device, and SyncBN, which exists for GPUs only, becomes BN. Does nothing
+    for a single process and where there is a GPU.
+    """
+    if cfg.get('launcher', 'none') == 'none' or get_device() != 'cpu':
+        return
+    if not torch_dist.is_initialized():
+        _export_rank(cfg.launcher)
+        torch_dist.init_process_group('gloo')
+    cfg.setdefault('model_wrapper_cfg', {
+        'type': 'MMDistributedDataParallel',
+        'broadcast_buffers': False,
+        'find_unused_parameters': cfg.get('find_unused_parameters', False),
+    })
+    cfg.model_wrapper_cfg.device_ids = None
+    revert_sync_bn(cfg)
+
+
+def revert_sync_bn(cfg: Config) -> None:
+    """Replace SyncBN by BN in ``cfg``, with a warning when there was any."""
+    found = cfg.get('sync_bn') is not None
+    cfg.sync_bn = None
+    for node in _nested_dicts(cfg.model):
+        if node.get('type') in ('SyncBN', 'MMSyncBN'):
+            node['type'] = 'BN'
+            found = True
+    if found:
+        print_log(
+            'SyncBN needs a GPU: BN is used, each process with the statistics '
+            'of its own batch.', 'current', logging.WARNING)
+
+
+def _export_rank(launcher: str) -> None:
+    """Set the variables that torch.distributed reads, as torchrun does.
+
+    Args:
+        launcher (str): 'pytorch' (already set), 'slurm' or 'mpi' (Open MPI).
+    """
+    if launcher == 'pytorch':
+        return
+    prefix, size, rank, local_rank = {
+        'slurm': ('SLURM_', 'NTASKS', 'PROCID', 'LOCALID'),
+        'mpi': ('OMPI_COMM_WORLD_', 'SIZE', 'RANK', 'LOCAL_RANK'),
+    }[launcher]
+    os.environ['WORLD_SIZE'] = os.environ[prefix + size]
+    os.environ['RANK'] = os.environ[prefix + rank]
+    os.environ['LOCAL_RANK'] = os.environ[prefix + local_rank]
+    os.environ.setdefault('MASTER_PORT', '29500')
+    if launcher == 'slurm' and 'MASTER_ADDR' not in os.environ:
+        nodes = subprocess.run(
+            ['scontrol', 'show', 'hostname', os.environ['SLURM_NODELIST']],
+            check=True, capture_output=True, text=True)
+        os.environ['MASTER_ADDR'] = nodes.stdout.split()[0]

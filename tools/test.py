@@ -1,0 +1,110 @@
+"""Evaluate a checkpoint: ``python tools/test.py CONFIG CHECKPOINT``.
+
+Options as in mmseg's tool of the same name. In addition several processes
+evaluate on CPUs too, and ``--cfg-options data_root=DIR`` reaches every dataset.
+"""
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from mmengine.config import Config, DictAction
+from mmengine.runner import Runner
+
+import mmseg_ssl  # noqa: F401  (registers what configs name)
+from mmseg_ssl.engine.environment import (
+    apply_cfg_options,
+    init_cpu_distributed,
+    keep_freed_memory,
+)
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description='Evaluate a checkpoint')
+    parser.add_argument('config', help='path of the config')
+    parser.add_argument('checkpoint', help='path of the checkpoint')
+    parser.add_argument(
+        '--work-dir', help='log and metrics (work_dirs/<config name>)')
+    parser.add_argument(
+        '--out', help='folder for the predicted label maps, for evaluation '
+        'elsewhere')
+    parser.add_argument(
+        '--show', action='store_true', help='show predictions in a window')
+    parser.add_argument(
+        '--show-dir', help='folder for painted predictions, below '
+        '<work dir>/<time>')
+    parser.add_argument(
+        '--wait-time', type=float, default=2,
+        help='seconds per picture with --show')
+    parser.add_argument(
+        '--tta', action='store_true', help='test-time augmentation')
+    parser.add_argument(
+        '--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE',
+        help='override config entries, e.g. test_dataloader.batch_size=4 '
+        'data_root=DIR key="[(a,b),(c,d)]"')
+    parser.add_argument(
+        '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'],
+        default='none')
+    # torch.distributed.launch passes one spelling or the other by version
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
+    args = parser.parse_args()
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    return args
+
+
+def draw_predictions(cfg: Config, args: argparse.Namespace) -> None:
+    """Make the visualization hook paint every picture."""
+    if 'visualization' not in cfg.default_hooks:
+        sys.exit("--show and --show-dir need default_hooks.visualization="
+                 "dict(type='SegVisualizationHook') in the config")
+    hook = cfg.default_hooks.visualization
+    hook.update(draw=True, interval=1)
+    if args.show:
+        hook.update(show=True, wait_time=args.wait_time)
+    if args.show_dir:
+        cfg.visualizer.save_dir = args.show_dir
+
+
+def use_tta(cfg: Config) -> None:
+    """Wrap the model for test-time augmentation."""
+    missing = [k for k in ('tta_model', 'tta_pipeline') if k not in cfg]
+    if missing:
+        sys.exit(f'--tta: the config lacks {" and ".join(missing)}')
+    cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
+    cfg.model = dict(cfg.tta_model, module=cfg.model)
+
+
+def save_label_maps(cfg: Config, folder: str) -> None:
+    """Make every metric of the test write its predictions as PNG files."""
+    metrics = cfg.test_evaluator
+    for metric in metrics if isinstance(metrics, list) else [metrics]:
+        metric.update(output_dir=folder, keep_results=True)
+
+
+def load_config(args: argparse.Namespace) -> Config:
+    """The config with everything the command line says about it."""
+    cfg = Config.fromfile(args.config)
+    apply_cfg_options(cfg, args.cfg_options)
+    cfg.launcher = args.launcher
+    cfg.work_dir = (args.work_dir or cfg.get('work_dir')
+                    or f'work_dirs/{Path(args.config).stem}')
+    cfg.load_from = args.checkpoint
+    if args.show or args.show_dir:
+        draw_predictions(cfg, args)
+    if args.tta:
+        use_tta(cfg)
+    if args.out:
+        save_label_maps(cfg, args.out)
+    return cfg
+
+
+def main() -> None:
+    args = parse_args()
+    keep_freed_memory()
+    cfg = load_config(args)
+    init_cpu_distributed(cfg)
+    Runner.from_cfg(cfg).test()
+
+
+if __name__ == '__main__':
+    main()
