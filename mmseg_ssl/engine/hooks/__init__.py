@@ -1,0 +1,5 @@
+from mmseg_ssl.engine.hooks.mean_teacher_hook import MeanTeacherHook
+from mmseg_ssl.engine.hooks.preflight_hook import PreflightHook
+from mmseg_ssl.engine.hooks.random_seed_hook import RandomSeedHook
+
+__all__ = ['MeanTeacherHook', 'PreflightHook', 'RandomSeedHook']
