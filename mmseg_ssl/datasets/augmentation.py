@@ -106,18 +106,18 @@ class PseudoLabelAugmentation(nn.Module):
 
     def scale_crop(self, batch: PseudoLabeled) -> PseudoLabeled:
         """Zoom and crop each sample; what comes from outside is void."""
-        return self._apply(self._scale_crop, batch)
+        return self._augment(self._scale_crop, batch)
 
     def photometric(self, batch: PseudoLabeled) -> PseudoLabeled:
         """Jitter colours, blur and flip each sample."""
         unit = (batch.images * self.std + self.mean) / 255
-        batch = self._apply(
+        batch = self._augment(
             self._photometric, batch._replace(images=unit.clamp(0, 1)))
         return batch._replace(
             images=(batch.images * 255 - self.mean) / self.std)
 
     @staticmethod
-    def _apply(augmentation: nn.Module, batch: PseudoLabeled) -> PseudoLabeled:
+    def _augment(augmentation: nn.Module, batch: PseudoLabeled) -> PseudoLabeled:
         # Borders are filled with 0, so 0 has to mean void while labels move.
         shifted = (batch.labels - IGNORE_INDEX).float().unsqueeze(1)
         with torch.autocast(batch.images.device.type, enabled=False):
