@@ -1,0 +1,283 @@
+"""Refuse a run that cannot give a useful model, before it costs time."""
+import copy
+import logging
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from mmengine.dist import is_main_process
+from mmengine.hooks import Hook
+from mmengine.logging import print_log
+from mmengine.model import BaseTTAModel, is_model_wrapper
+from mmengine.runner import (
+    BaseLoop,
+    CheckpointLoader,
+    Runner,
+    find_latest_checkpoint,
+)
+from mmseg.models.decode_heads.decode_head import BaseDecodeHead
+from mmseg.registry import HOOKS
+from torch import Tensor, nn
+
+from mmseg_ssl.datasets.checks import check_dataset, iter_leaf_datasets
+
+MAX_REPORTED = 5
+
+
+@HOOKS.register_module()
+class PreflightHook(Hook):
+    """Check classes, checkpoint and data before training or evaluation.
+
+    Runs before mmengine initialises or loads any weight:
+
+    1. every decode head, auxiliary or nested, has as many classes as the
+       datasets (:func:`check_num_classes`);
+    2. the checkpoint to load or resume fits the model
+       (:func:`check_checkpoint`);
+    3. images and label maps are readable and hold what they should
+       (:func:`mmseg_ssl.datasets.checks.check_dataset`; a set of files that
+       passed is remembered and not read again).
+
+    Each failure is an error that names the file, key or value.
+
+    Args:
+        scan_files (bool): Whether to do the third check. Switch it off where
+            a transform after ``LoadAnnotations`` turns other values into class
+            ids. Defaults to True.
+        cache_dir (str, optional): Where to remember sets of files that
+            passed. Defaults to ``$XDG_CACHE_HOME/mmseg_ssl`` or
+            ``~/.cache/mmseg_ssl``.
+    """
+
+    priority = 'VERY_HIGH'
+
+    def __init__(self,
+                 scan_files: bool = True,
+                 cache_dir: str | None = None) -> None:
+        self.scan_files = scan_files
+        self.cache_dir = Path(cache_dir) if cache_dir else None
+
+    def before_run(self, runner: Runner) -> None:
+        """Do all checks on what the runner is about to use."""
+        model = runner.model
+        while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
+            model = model.module
+        # A loop that is not part of this run is still a config.
+        loops = [
+            loop for loop in (runner._train_loop, runner._val_loop,
+                              runner._test_loop) if isinstance(loop, BaseLoop)
+        ]
+        for loop in loops:
+            check_num_classes(model, loop.dataloader.dataset)
+        training = isinstance(runner._train_loop, BaseLoop)
+        self._check_checkpoint(runner, model, training)
+        if self.scan_files:
+            for dataset in iter_leaf_datasets(
+                [loop.dataloader for loop in loops]):
+                check_dataset(dataset, self.cache_dir)
+
+    @staticmethod
+    def _check_checkpoint(runner: Runner, model: nn.Module,
+                          training: bool) -> None:
+        """Find the checkpoint as :meth:`Runner.load_or_resume` does."""
+        path = runner._load_from
+        if runner._resume and path is None:
+            path = find_latest_checkpoint(runner.work_dir)
+        if path is None or runner._has_loaded:
+            return
+        if not training:
+            purpose = 'predict'
+        else:
+            purpose = 'resume' if runner._resume else 'initialize'
+        check_checkpoint(model, path, purpose)
+
+
+def check_num_classes(model: nn.Module, dataset: object) -> None:
+    """Compare every decode head of a model with the classes of a dataset.
+
+    Args:
+        model (nn.Module): Any nesting of segmentors and heads.
+        dataset (object): A dataset; one that does not name its classes fits
+            every model.
+
+    Raises:
+        ValueError: Names each head that disagrees.
+    """
+    classes = getattr(dataset, 'metainfo', {}).get('classes')
+    if not classes:
+        return
+    wrong = [
+        f'{name}.num_classes is {head.num_classes}'
+        for name, head in model.named_modules()
+        if isinstance(head, BaseDecodeHead)
+        and head.num_classes != len(classes)
+    ]
+    if wrong:
+        raise ValueError(
+            f'{", ".join(wrong)}, but {type(dataset).__name__} has '
+            f'{len(classes)} classes ({", ".join(classes)}): set '
+            f'num_classes={len(classes)} in the config of each head')
+
+
+class Mismatch(NamedTuple):
+    """Where the weights of a checkpoint and a model differ.
+
+    Attributes:
+        missing (list[str]): Names only the model has.
+        unexpected (list[str]): Names only the checkpoint has.
+        resized (dict[str, str]): Messages on different shapes, by name.
+    """
+    missing: list[str]
+    unexpected: list[str]
+    resized: dict[str, str]
+
+    def not_loaded(self) -> list[str]:
+        """Names of the model that would keep their present value."""
+        return [*self.resized, *self.missing]
+
+    def describe(self) -> str:
+        """List the first few names of each kind."""
+        parts = [
+            _listing('not in the checkpoint', self.missing),
+            _listing('of another shape', list(self.resized.values())),
+            _listing('only in the checkpoint', self.unexpected),
+        ]
+        return '\n'.join(part for part in parts if part)
+
+
+def _listing(title: str, items: list[str]) -> str:
+    if not items:
+        return ''
+    shown = '; '.join(items[:MAX_REPORTED])
+    more = len(items) - MAX_REPORTED
+    return f'  {title}: {shown}' + (f'; and {more} more' if more > 0 else '')
+
+
+def check_checkpoint(model: nn.Module, path: str, purpose: str) -> None:
+    """See whether the weights in a checkpoint fit a model.
+
+    The model itself says what it would load, so its own translation of names
+    (a plain segmentor's weights for a Mean Teacher) counts.
+
+    Args:
+        model (nn.Module): Is not changed.
+        path (str): Anything mmengine loads: a file, a URL, ``torchvision://``.
+        purpose (str): How well they must fit. ``'resume'``: in every tensor.
+            ``'predict'``: in every tensor that prediction uses; a module names
+            what it only trains with in ``training_only``.
+            ``'initialize'``: in every tensor of each backbone; other
+            differences give a warning.
+
+    Raises:
+        ValueError: Names tensors that do not fit.
+    """
+    checkpoint = _load_checkpoint(path)
+    if purpose == 'resume' and 'message_hub' not in checkpoint:
+        raise ValueError(
+            f'{path} holds weights but no state of a training run, so it '
+            'cannot be resumed; start from it with load_from and without '
+            '--resume')
+    mismatch = compare_weights(model, checkpoint.get('state_dict', checkpoint))
+    if not any(mismatch):
+        return
+    not_loaded = mismatch.not_loaded()
+    if purpose == 'predict':
+        unused = _training_only(model)
+        wrong = [n for n in not_loaded if not f'{n}.'.startswith(unused)]
+    elif purpose == 'initialize':
+        wrong = [name for name in not_loaded if 'backbone' in name.split('.')]
+    else:
+        wrong = [*not_loaded, *mismatch.unexpected]
+    if wrong:
+        advice = {
+            'resume': 'Resume with the config that wrote it.',
+            'predict': 'Use the config it was trained with.',
+            'initialize':
+            'load_from takes the weights of a whole model; those of a bare '
+            "backbone go to the backbone's init_cfg=dict(type='Pretrained', "
+            'checkpoint=...).',
+        }[purpose]
+        raise ValueError(
+            f'the weights in {path} do not fit this '
+            f'{type(model).__name__}:\n{mismatch.describe()}\n{advice}')
+    if is_main_process():
+        print_log(
+            f'Loading {path} leaves some weights aside:\n'
+            f'{mismatch.describe()}',
+            logger='current',
+            level=logging.WARNING)
+
+
+def _load_checkpoint(path: str) -> dict:
+    try:
+        return CheckpointLoader.load_checkpoint(path, map_location='cpu')
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # a damaged file fails in many ways
+        raise ValueError(
+            f'checkpoint {path} cannot be read: {error}') from error
+
+
+def _training_only(model: nn.Module) -> tuple[str, ...]:
+    """Prefixes of the names of tensors that take no part in prediction."""
+    prefixes = []
+    for name, module in model.named_modules():
+        children = ('auxiliary_head', *getattr(module, 'training_only', ()))
+        prefixes += [f'{name}.{child}.'.lstrip('.') for child in children]
+    return tuple(prefixes)
+
+
+def compare_weights(model: nn.Module, state_dict: dict[str,
+                                                       Tensor]) -> Mismatch:
+    """Ask a model what it would load, without loading and without a copy.
+
+    Args:
+        model (nn.Module): Is not changed.
+        state_dict (dict[str, Tensor]): Weights by name.
+
+    Returns:
+        Mismatch: The differences.
+    """
+    mismatch = Mismatch([], [], {})
+    metadata = getattr(state_dict, '_metadata', None) or {}
+    errors: list[str] = []
+
+    # mmengine.runner.load_state_dict does the same, and only prints.
+    def load(module: nn.Module, state: dict[str, Tensor],
+             prefix: str = '') -> None:
+        module._load_from_state_dict(state, prefix,
+                                     metadata.get(prefix[:-1], {}), True,
+                                     mismatch.missing, mismatch.unexpected,
+                                     errors)
+        for name, child in module._modules.items():
+            if child is not None:
+                start = f'{prefix}{name}.'
+                load(child,
+                     {k: v
+                      for k, v in state.items() if k.startswith(start)}, start)
+
+    load(_on_meta(model), {
+        re.sub(r'^module\.', '', name): torch.empty_like(value, device='meta')
+        for name, value in state_dict.items() if isinstance(value, Tensor)
+    })
+    for error in errors:  # 'size mismatch for NAME: copying ...'
+        name = error.partition(':')[0].split()[-1]
+        mismatch.resized[name] = error.removeprefix('size mismatch for ')
+    # Old checkpoints have no such counters, and loading ignores it.
+    counters = [n for n in mismatch.missing if 'num_batches_tracked' in n]
+    for name in counters:
+        mismatch.missing.remove(name)
+    return mismatch
+
+
+def _on_meta(model: nn.Module) -> nn.Module:
+    """A copy of a model whose tensors have a shape but no storage."""
+    memo: dict[int, Tensor] = {}
+    for parameter in model.parameters():
+        memo[id(parameter)] = nn.Parameter(
+            torch.empty_like(parameter, device='meta'),
+            requires_grad=parameter.requires_grad)
+    for buffer in model.buffers():
+        memo[id(buffer)] = torch.empty_like(buffer, device='meta')
+    return copy.deepcopy(model, memo)
