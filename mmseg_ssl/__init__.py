@@ -2,6 +2,13 @@
 
 Importing the package registers every class in mmseg's own registries.
 """
+# ruff: noqa: E402  (versions are checked before anything is imported)
+from mmseg_ssl.compatibility import check_requirements
+
+check_requirements()
+
+from mmengine.config import utils as _config_utils
+
 from mmseg_ssl import (  # noqa: F401  (imported for registration)
     datasets,
     engine,
@@ -11,3 +18,6 @@ from mmseg_ssl import (  # noqa: F401  (imported for registration)
 )
 
 __version__ = '0.1.0'
+
+# lets _base_ = 'mmseg_ssl::...' and inferencers find our configs
+_config_utils.MODULE2PACKAGE['mmseg_ssl'] = 'mmseg_ssl'

@@ -1,7 +1,8 @@
 """Evaluate a checkpoint: ``python tools/test.py CONFIG CHECKPOINT``.
 
 Options as in mmseg's tool of the same name. In addition several processes
-evaluate on CPUs too, and ``--cfg-options data_root=DIR`` reaches every dataset.
+evaluate on CPUs too, and ``--cfg-options data_root=DIR`` reaches every
+dataset.
 """
 import argparse
 import os
@@ -31,8 +32,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--show', action='store_true', help='show predictions in a window')
     parser.add_argument(
-        '--show-dir', help='folder for painted predictions, below '
-        '<work dir>/<time>')
+        '--show-dir', help='folder for pictures of truth and prediction')
     parser.add_argument(
         '--wait-time', type=float, default=2,
         help='seconds per picture with --show')

@@ -1,6 +1,6 @@
 """What a process needs around a training: data roots, CPU, launchers.
 
-Shared by ``tools/train.py`` and ``tools/test.py``; nothing here knows a method.
+Shared by ``tools/train.py`` and ``tools/test.py``; knows no method.
 """
 import ctypes
 import logging

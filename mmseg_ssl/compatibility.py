@@ -1,0 +1,86 @@
+"""Check the packages below us before anything of them is imported.
+
+They cannot be ordinary requirements of ``pip`` (see ``pyproject.toml``), and
+their own messages (an assertion about mmcv, a missing ``mmcv._ext``) do not
+say what to do. Only the standard library is imported here.
+"""
+import importlib
+import re
+from importlib.metadata import packages_distributions
+from typing import NamedTuple
+
+
+class Requirement(NamedTuple):
+    """A module and the versions we can use: ``minimum <= v < maximum``."""
+
+    module: str
+    distribution: str  # what to install where nothing is
+    minimum: str
+    maximum: str
+
+    @property
+    def bounds(self) -> str:
+        return f'>={self.minimum},<{self.maximum}'
+
+
+REQUIREMENTS = (
+    Requirement('torch', 'torch', '2.4', '3'),
+    Requirement('mmengine', 'onedl-mmengine', '0.10.0', '1.0.0'),
+    Requirement('mmcv', 'onedl-mmcv', '2.0.0', '2.4.0'),
+    Requirement('mmseg', 'onedl-mmsegmentation', '1.2.0', '2.0.0'),
+)
+
+
+def parse_version(version: str) -> tuple[int, ...]:
+    """The numbers of a release: ``'2.14.1+cpu'`` is ``(2, 14, 1)``."""
+    match = re.match(r'\d+(\.\d+)*', version)
+    if match is None:
+        raise ValueError(f'{version!r} is not a version number')
+    return tuple(int(part) for part in match.group().split('.'))
+
+
+def check_requirement(requirement: Requirement) -> None:
+    """Raise ImportError, in one sentence, unless we can use the module."""
+    name, bounds = requirement.module, requirement.bounds
+    try:
+        module = importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name != name:
+            raise _broken(requirement, error) from error
+        raise ImportError(
+            f'mmseg_ssl needs {name}{bounds}, which is not installed; run: '
+            f'{_pip_command(requirement.distribution, bounds)}') from None
+    except (ImportError, AssertionError) as error:
+        raise _broken(requirement, error) from error
+    found = module.__version__
+    if not (parse_version(requirement.minimum) <= parse_version(found)
+            < parse_version(requirement.maximum)):
+        raise ImportError(
+            f'mmseg_ssl needs {name}{bounds}, but {name} {found} is installed; '
+            f'run: {_pip_command(_installed_as(requirement), bounds)}')
+
+
+def check_requirements() -> None:
+    """Check all packages, those that others build on first."""
+    for requirement in REQUIREMENTS:
+        check_requirement(requirement)
+
+
+def _broken(requirement: Requirement, error: BaseException) -> ImportError:
+    """For packages that are there and do not fit each other."""
+    reason = ' '.join(str(error).split()).rstrip('.')
+    return ImportError(
+        f'mmseg_ssl needs {requirement.module}, which is installed and cannot '
+        f'be imported ({reason}); install the tested set: '
+        'pip uninstall -y mmcv mmcv-lite mmengine mmsegmentation && '
+        'pip install onedl-mmengine onedl-mmcv onedl-mmsegmentation')
+
+
+def _installed_as(requirement: Requirement) -> str:
+    """The distribution that brought the module, so that pip replaces it."""
+    owners = packages_distributions().get(requirement.module, [])
+    return owners[0] if owners else requirement.distribution
+
+
+def _pip_command(distribution: str, bounds: str) -> str:
+    return f'pip install "{distribution}{bounds}"'
