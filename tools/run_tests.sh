@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# Lint, type check and the whole test suite, from nothing but Python and git.
+#
+#   bash tools/run_tests.sh [PYTEST ARGUMENTS]
+#
+# Tests on real images read $MMSEG_SSL_DATA_ROOT (folders camvid/ and msrc21/)
+# and are skipped where it is not set.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+source tools/_setup_env.sh
+setup_env requirements.txt requirements-dev.txt
+
+failed=()
+for check in 'ruff check .' 'mypy' 'codespell'; do
+    echo "== $check"
+    $check || failed+=("$check")
+done
+
+echo "== pytest"
+python -m pytest "$@" || failed+=(pytest)
+
+if (( ${#failed[@]} )); then
+    echo "Failed: ${failed[*]}" >&2
+    exit 1
+fi
