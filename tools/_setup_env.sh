@@ -50,7 +50,7 @@ setup_env() {
     if [[ ! -e $stamp ]]; then
         for file in "$@"; do options+=(-r "$file"); done
         echo "== environment: installing $* (some gigabytes the first time)"
-        "$python" -m pip install 'setuptools>=64' wheel "${options[@]}"
+        "$python" -m pip install 'setuptools>=77' wheel "${options[@]}"
         "$python" -m pip install --no-deps --no-build-isolation -e .
         touch "$stamp"
     fi

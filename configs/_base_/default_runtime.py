@@ -23,6 +23,13 @@ default_hooks = dict(
     sampler_seed=dict(type='DistSamplerSeedHook'),
     visualization=dict(type='SegVisualizationHook', draw=False, interval=50))
 
+custom_hooks = [
+    # --resume goes on with the random numbers of the uninterrupted run
+    dict(type='RandomSeedHook'),
+    # bad data, classes or checkpoints end the run before it starts
+    dict(type='PreflightHook'),
+]
+
 vis_backends = [dict(type='LocalVisBackend')]
 visualizer = dict(
     type='SegLocalVisualizer', vis_backends=vis_backends, name='visualizer')
