@@ -5,6 +5,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 from mmengine.dataset import ConcatDataset, RepeatDataset
 from mmseg.datasets import BaseSegDataset
 from mmseg.datasets.transforms import LoadAnnotations
@@ -258,3 +259,25 @@ def test_leaves_of_wrappers(root):
     pair.unlabeled = ConcatDataset([other, labeled])
     assert leaf_datasets(pair) == [labeled, other]
     assert leaf_datasets([1, 2]) == []
+
+
+def _check_in_process(rank: int, root: Path) -> None:
+    """What one of two processes sees of a folder with two bad files."""
+    torch.distributed.init_process_group(
+        'gloo', init_method=f'file://{root}/store', rank=rank, world_size=2)
+    try:
+        check(root)
+    except ValueError as error:
+        (root / f'error{rank}.txt').write_text(str(error))
+    torch.distributed.destroy_process_group()
+
+
+def test_all_processes_fail_with_the_same_report(root):
+    for name in ('0', '3'):  # one in the share of each process
+        (root / f'img/{name}.jpg').write_bytes(b'')
+    torch.multiprocessing.start_processes(
+        _check_in_process, (root, ), nprocs=2, start_method='fork')
+    first = (root / 'error0.txt').read_text()
+    assert (root / 'error1.txt').read_text() == first
+    assert first.startswith('2 of the 4 samples')
+    assert 'img/0.jpg' in first and 'img/3.jpg' in first

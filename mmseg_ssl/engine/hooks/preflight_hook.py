@@ -257,10 +257,13 @@ def compare_weights(model: nn.Module, state_dict: dict[str,
                      {k: v
                       for k, v in state.items() if k.startswith(start)}, start)
 
-    load(_on_meta(model), {
-        re.sub(r'^module\.', '', name): torch.empty_like(value, device='meta')
-        for name, value in state_dict.items() if isinstance(value, Tensor)
-    })
+    # Inside the context, tensors that a module adds itself are meta, too.
+    with torch.device('meta'):
+        load(_on_meta(model), {
+            re.sub(r'^module\.', '', name):
+            torch.empty_like(value, device='meta')
+            for name, value in state_dict.items() if isinstance(value, Tensor)
+        })
     for error in errors:  # 'size mismatch for NAME: copying ...'
         name = error.partition(':')[0].split()[-1]
         mismatch.resized[name] = error.removeprefix('size mismatch for ')

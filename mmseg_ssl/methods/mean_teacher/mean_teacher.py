@@ -120,6 +120,12 @@ class MeanTeacher(BaseSegmentor):
             return self.student
         return self.teacher.module
 
+    @property
+    def training_only(self) -> tuple[str, ...]:
+        """The network that prediction can do without, see PreflightHook."""
+        return tuple(name for name in PREDICT_ON
+                     if name != self.test_cfg['predict_on'])
+
     def loss(self, inputs: dict[str, Tensor],
              data_samples: dict[str, SampleList]) -> dict[str, Tensor]:
         """Calculate losses from a batch with two branches.

@@ -49,6 +49,9 @@ class EmbeddingHead(BaseModule):
         init_cfg (dict, optional): Initialisation. Defaults to None.
     """
 
+    # Prediction does without it, see PreflightHook.
+    training_only = ('projector', )
+
     def __init__(self,
                  head: ConfigType,
                  embed_channels: int = 256,
