@@ -28,6 +28,8 @@ custom_hooks = [
     dict(type='RandomSeedHook'),
     # bad data, classes or checkpoints end the run before it starts
     dict(type='PreflightHook'),
+    # peak memory in the log, also without a GPU
+    dict(type='ProcessMemoryHook'),
 ]
 
 vis_backends = [dict(type='LocalVisBackend')]

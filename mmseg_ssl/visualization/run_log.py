@@ -1,0 +1,193 @@
+"""What a training left in its work directory: curves, metrics, config."""
+import hashlib
+import json
+import re
+import statistics
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mmengine.config import Config
+
+# a row of mmseg's table: "|  road  | 94.49 | 97.1 |"
+_TABLE_ROW = re.compile(r'^\|\s*(.+?)\s*\|\s*([\d.]+|nan)\s*\|')
+_TABLE_HEAD = re.compile(r'^\|\s*Class\s*\|\s*IoU\s*\|')
+
+
+@dataclass
+class Curve:
+    """A value over iterations."""
+
+    steps: list[int] = field(default_factory=list)
+    values: list[float] = field(default_factory=list)
+
+    @property
+    def last(self) -> float:
+        return self.values[-1]
+
+    @property
+    def best(self) -> tuple[float, int]:
+        """The highest value and the iteration that reached it first."""
+        value = max(self.values)
+        return value, self.steps[self.values.index(value)]
+
+
+@dataclass
+class TrainingRun:
+    """One training, as its log tells it.
+
+    Attributes:
+        name (str): What the reader calls it; runs that differ only in their
+            seed share a name.
+        work_dir (Path): Where it was written.
+        config_path (Path): The config as mmengine dumped it.
+        config (Config): The same, read.
+        train (dict[str, Curve]): Everything logged while training.
+        val (dict[str, Curve]): Everything logged at validations.
+        class_iou (dict[str, float]): IoU in percent of every class at the
+            last validation, of whom :attr:`metric` is about.
+        log_hash (str): First 8 hex digits of the SHA-256 of the logs.
+    """
+
+    name: str
+    work_dir: Path
+    config_path: Path
+    config: Config
+    train: dict[str, Curve]
+    val: dict[str, Curve]
+    class_iou: dict[str, float]
+    log_hash: str
+
+    @property
+    def metric(self) -> str:
+        """The key of :attr:`val` that ranks runs."""
+        return mean_iou_key(list(self.val))
+
+    @property
+    def miou(self) -> Curve:
+        """Mean IoU in percent over iterations."""
+        return self.val[self.metric]
+
+    @property
+    def iterations(self) -> int:
+        return max(curve.steps[-1]
+                   for curve in (*self.train.values(), *self.val.values()))
+
+    @property
+    def seed(self) -> int | None:
+        return self.config.get('randomness', {}).get('seed')
+
+    @property
+    def seconds_per_iteration(self) -> float | None:
+        """Median, so that pauses of the machine do not count."""
+        if 'time' not in self.train:
+            return None
+        return statistics.median(self.train['time'].values)
+
+    @property
+    def peak_memory(self) -> float | None:
+        """In MiB: of the GPU, or of the whole process without one."""
+        if 'memory' not in self.train:
+            return None
+        return max(self.train['memory'].values)
+
+    @property
+    def checkpoint(self) -> Path:
+        """The checkpoint written last."""
+        pointer = self.work_dir / 'last_checkpoint'
+        if not pointer.exists():
+            raise FileNotFoundError(
+                f'{self.work_dir} holds no checkpoint (no file '
+                '"last_checkpoint")')
+        return self.work_dir / Path(pointer.read_text().strip()).name
+
+
+def mean_iou_key(keys: list[str]) -> str:
+    """Choose among ``mIoU`` (preferred), ``teacher/mIoU``, ..."""
+    candidates = [key for key in keys if key.split('/')[-1] == 'mIoU']
+    if not candidates:
+        raise ValueError(f'no mIoU among the metrics {sorted(keys)}')
+    return 'mIoU' if 'mIoU' in candidates else candidates[0]
+
+
+def read_run(name: str, work_dir: str | Path) -> TrainingRun:
+    """Read the work directory of one training.
+
+    A training that was resumed has written several logs; they are joined.
+
+    Raises:
+        FileNotFoundError: No training with validations was written there.
+    """
+    work_dir = Path(work_dir)
+    sessions = sorted(work_dir.glob('*/vis_data/scalars.json'))
+    configs = sorted(work_dir.glob('*.py'), key=lambda p: p.stat().st_mtime)
+    if not sessions or not configs:
+        raise FileNotFoundError(
+            f'{work_dir} is not the work directory of a training (it should '
+            'hold a config *.py and <time>/vis_data/scalars.json)')
+    train, val = _read_scalars(sessions)
+    if not val:
+        raise FileNotFoundError(f'{work_dir} has no validation in its log yet')
+    logs = [log for session in sessions
+            for log in sorted(session.parents[1].glob('*.log'))]
+    text = '\n'.join(log.read_text() for log in logs)
+    return TrainingRun(
+        name=name,
+        work_dir=work_dir,
+        config_path=configs[-1],
+        config=Config.fromfile(configs[-1]),
+        train=train,
+        val=val,
+        class_iou=_read_class_iou(text, list(val)),
+        log_hash=hashlib.sha256(text.encode()).hexdigest()[:8])
+
+
+def _read_scalars(
+        sessions: list[Path]) -> tuple[dict[str, Curve], dict[str, Curve]]:
+    """Join ``scalars.json`` files into curves of training and validation.
+
+    What a later session repeats replaces what an earlier one wrote.
+    """
+    train: dict[int, dict[str, float]] = {}
+    val: dict[int, dict[str, float]] = {}
+    for session in sessions:
+        lines = [json.loads(line) for line in session.read_text().splitlines()]
+        if not lines:
+            continue
+        start = min(line['step'] for line in lines)
+        for points in (train, val):
+            for step in [s for s in points if s >= start]:
+                del points[step]
+        for line in lines:
+            is_val = any(key.split('/')[-1] == 'mIoU' for key in line)
+            (val if is_val else train)[line['step']] = line
+    return _to_curves(train), _to_curves(val)
+
+
+def _to_curves(points: dict[int, dict[str, float]]) -> dict[str, Curve]:
+    curves: dict[str, Curve] = {}
+    for step in sorted(points):
+        for key, value in points[step].items():
+            if key in ('step', 'iter', 'epoch'):
+                continue
+            curve = curves.setdefault(key, Curve())
+            curve.steps.append(step)
+            curve.values.append(float(value))
+    return curves
+
+
+def _read_class_iou(log: str, keys: list[str]) -> dict[str, float]:
+    """Per-class IoU of the last validation, from mmseg's tables in the log.
+
+    A validation of teacher and student prints one table each, in the order
+    of their metrics.
+    """
+    tables: list[dict[str, float]] = []
+    for line in log.splitlines():
+        if _TABLE_HEAD.match(line):
+            tables.append({})
+        elif tables and (row := _TABLE_ROW.match(line)):
+            tables[-1][row[1]] = float(row[2])
+    by_table = [key for key in keys if key.split('/')[-1] == 'mIoU']
+    if len(tables) < len(by_table):
+        return {}
+    return tables[by_table.index(mean_iou_key(keys)) - len(by_table)]
