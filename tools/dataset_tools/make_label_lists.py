@@ -1,0 +1,129 @@
+"""Choose which images of a dataset are labelled, and write the lists.
+
+The committed lists come from::
+
+    python tools/dataset_tools/make_label_lists.py CamVidDataset \
+        data/camvid configs/_base_/splits/camvid \
+        --num-labeled 20 50 150 --min-classes 9
+    python tools/dataset_tools/make_label_lists.py MSRC21Dataset \
+        data/msrc21 configs/_base_/splits/msrc21 \
+        --num-labeled 21 63 168 --min-classes 1
+
+The same images and options give the same bytes on every machine.
+"""
+import argparse
+import os
+from pathlib import Path
+
+import numpy as np
+from mmengine.utils import track_parallel_progress
+from mmseg.datasets import BaseSegDataset
+from mmseg.datasets.transforms import LoadAnnotations
+from mmseg.registry import DATASETS
+
+import mmseg_ssl  # noqa: F401  (registers the datasets)
+from mmseg_ssl.datasets.splits import IGNORE_INDEX, select_labeled
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description='Choose the labelled images and write the lists')
+    parser.add_argument('dataset', help='dataset class, e.g. CamVidDataset')
+    parser.add_argument('data_root', help='folder with img_dir and ann_dir')
+    parser.add_argument('out', type=Path, help='folder of the lists')
+    parser.add_argument('--split', default='train')
+    parser.add_argument('--num-labeled', type=int, nargs='+', required=True)
+    parser.add_argument(
+        '--min-classes', type=int, default=1,
+        help='least number of classes in a labelled image')
+    parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2])
+    parser.add_argument(
+        '--num-procs', type=int, default=os.cpu_count(),
+        help='processes that read the label maps')
+    return parser.parse_args()
+
+
+def distinct_classes(info: dict) -> set[int]:
+    """Class ids in the label map of a sample."""
+    labels = np.unique(LoadAnnotations()(info)['gt_seg_map'])
+    return set(labels.tolist()) - {IGNORE_INDEX}
+
+
+def scan(dataset: BaseSegDataset, num_procs: int) -> dict[str, set[int]]:
+    """Classes in each image, sorted by name of the image.
+
+    Raises:
+        ValueError: A label map holds an id that is no class.
+    """
+    infos = [dataset.get_data_info(i) for i in range(len(dataset))]
+    found = track_parallel_progress(
+        distinct_classes, infos, nproc=num_procs, chunksize=8)
+    num_classes = len(dataset.metainfo['classes'])
+    for info, labels in zip(infos, found, strict=True):
+        if labels and max(labels) >= num_classes:
+            raise ValueError(
+                f'{info["seg_map_path"]} holds the label {max(labels)}; '
+                f'{type(dataset).__name__} has the classes 0 to '
+                f'{num_classes - 1}')
+    folder = dataset.data_prefix['img_path']
+    names = [os.path.relpath(info['img_path'], folder) for info in infos]
+    stems = [name.removesuffix(dataset.img_suffix).replace(os.sep, '/')
+             for name in names]
+    return dict(sorted(zip(stems, found, strict=True)))
+
+
+def least_seen(classes: list[str], chosen: list[set[int]]) -> tuple[int, str]:
+    """In how many chosen images the rarest classes are, and their names."""
+    counts = [sum(label in labels for labels in chosen)
+              for label in range(len(classes))]
+    rarest = [name for name, count in zip(classes, counts, strict=True)
+              if count == min(counts)]
+    return min(counts), ', '.join(rarest)
+
+
+def write_lists(dataset: BaseSegDataset, args: argparse.Namespace) -> None:
+    """Write one list per size and seed, and a README.md that sums them up."""
+    class_sets = scan(dataset, args.num_procs)
+    names, sets = list(class_sets), list(class_sets.values())
+    able = sum(len(labels) >= args.min_classes for labels in sets)
+    args.out.mkdir(parents=True, exist_ok=True)
+    rows = []
+    for size in args.num_labeled:
+        for seed in args.seeds:
+            chosen = select_labeled(sets, size, args.min_classes, seed)
+            path = args.out / f'{size}-seed{seed}.txt'
+            path.write_text(
+                ''.join(f'{names[i]}\n' for i in chosen), newline='\n')
+            count, rarest = least_seen(
+                dataset.metainfo['classes'], [sets[i] for i in chosen])
+            rows.append(f'| `{path.name}` | {count} | {rarest} |\n')
+    readme = (
+        f'# Labelled images of {args.dataset}\n\n'
+        f'Written by `tools/dataset_tools/make_label_lists.py` from the '
+        f'`{args.split}` split.\nA labelled image holds at least '
+        f'{args.min_classes} of the {len(dataset.metainfo["classes"])} '
+        f'classes, as {able} of {len(sets)} images do,\nand at its turn one '
+        'of the classes seen least until then. The lists of one seed\n'
+        'continue each other: a shorter one is the beginning of a longer '
+        'one.\n\n'
+        '| list | images with the least-seen class | least-seen class |\n'
+        '|---|---|---|\n')
+    (args.out / 'README.md').write_text(
+        readme + ''.join(rows), newline='\n')
+
+
+def main() -> None:
+    args = parse_args()
+    dataset = DATASETS.build(
+        dict(
+            type=args.dataset,
+            data_root=args.data_root,
+            data_prefix=dict(
+                img_path=f'img_dir/{args.split}',
+                seg_map_path=f'ann_dir/{args.split}')))
+    write_lists(dataset, args)
+    print(f'\nWrote the lists and their README.md to {args.out}')
+
+
+if __name__ == '__main__':
+    main()
