@@ -3,7 +3,7 @@
 Importing the package registers every class in mmseg's own registries.
 """
 # ruff: noqa: E402  (versions are checked before anything is imported)
-from mmseg_ssl.compatibility import check_requirements
+from mmseg_ssl.compatibility import allow_numpy_scalars, check_requirements
 
 check_requirements()
 
@@ -21,3 +21,5 @@ __version__ = '0.1.0'
 
 # lets _base_ = 'mmseg_ssl::...' and inferencers find our configs
 _config_utils.MODULE2PACKAGE['mmseg_ssl'] = 'mmseg_ssl'
+
+allow_numpy_scalars()

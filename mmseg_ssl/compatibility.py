@@ -2,7 +2,7 @@
 
 They cannot be ordinary requirements of ``pip`` (see ``pyproject.toml``), and
 their own messages (an assertion about mmcv, a missing ``mmcv._ext``) do not
-say what to do. Only the standard library is imported here.
+say what to do. The module itself imports only the standard library.
 """
 import importlib
 import re
@@ -56,14 +56,30 @@ def check_requirement(requirement: Requirement) -> None:
     if not (parse_version(requirement.minimum) <= parse_version(found)
             < parse_version(requirement.maximum)):
         raise ImportError(
-            f'mmseg_ssl needs {name}{bounds}, but {name} {found} is installed; '
-            f'run: {_pip_command(_installed_as(requirement), bounds)}')
+            f'mmseg_ssl needs {name}{bounds}, but {name} {found} is '
+            'installed; run: '
+            f'{_pip_command(_installed_as(requirement), bounds)}')
 
 
 def check_requirements() -> None:
     """Check all packages, those that others build on first."""
     for requirement in REQUIREMENTS:
         check_requirement(requirement)
+
+
+def allow_numpy_scalars() -> None:
+    """Let ``torch.load(weights_only=True)`` read NumPy scalars of any type.
+
+    mmengine stores logged values in checkpoints. Its list of trusted types
+    lacks some number types, and every load would print a long warning and
+    fall back to trusting everything in the file.
+    """
+    import numpy as np
+    import torch
+    torch.serialization.add_safe_globals([
+        type(np.dtype(code)) for code in np.typecodes['AllInteger'] +
+        np.typecodes['Float'] + '?'
+    ])
 
 
 def _broken(requirement: Requirement, error: BaseException) -> ImportError:

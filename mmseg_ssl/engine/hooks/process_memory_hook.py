@@ -1,5 +1,4 @@
 """Peak memory in the log of trainings without a GPU."""
-import resource
 import sys
 
 from mmengine.device import get_device
@@ -9,7 +8,11 @@ from mmseg.registry import HOOKS
 
 
 def peak_process_memory() -> float:
-    """The largest resident size of this process so far, in MiB."""
+    """The largest resident size of this process so far, in MiB.
+
+    Not on Windows, which has no such counter in the standard library.
+    """
+    import resource  # exists on Unix only
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 2**20 if sys.platform == 'darwin' else peak / 2**10
 
@@ -24,6 +27,6 @@ class ProcessMemoryHook(Hook):
 
     def after_train_iter(self, runner: Runner, *args, **kwargs) -> None:
         """Add the value to the scalars that ``LoggerHook`` writes."""
-        if get_device() == 'cpu':
+        if get_device() == 'cpu' and sys.platform != 'win32':
             runner.message_hub.update_scalar(
                 'train/memory', peak_process_memory())
