@@ -12,6 +12,7 @@ train_pipeline = [
     dict(type='RandomResize', scale=image_scale, ratio_range=(0.75, 1.5)),
     dict(type='RandomCrop', crop_size=crop_size),
     dict(type='RandomFlip', prob=0.5),
+    dict(type='PhotoMetricDistortion'),
     dict(type='PackSegInputs'),
 ]
 # Stronger augmentation follows the teacher's prediction, on the model's device.
