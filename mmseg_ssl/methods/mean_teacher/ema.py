@@ -38,6 +38,7 @@ class TeacherEMA(MomentumAnnealingEMA):
                 f'{norm_statistics!r}')
         super().__init__(model, momentum=momentum, gamma=1)
         self.norm_statistics = norm_statistics
+        self.train()  # the copy came in the student's mode
 
     @torch.no_grad()
     def update_parameters(self, model: nn.Module) -> None:

@@ -1,0 +1,181 @@
+"""Fixtures of the whole suite: scope, threads, tiny networks, tiny data."""
+import os
+
+# Spinning OpenMP threads slow a busy machine down; must precede torch.
+os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
+os.environ.setdefault('OMP_NUM_THREADS', '1')
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config, ConfigDict
+from mmengine.registry import init_default_scope
+from mmengine.structures import PixelData
+from mmseg.registry import MODELS
+from mmseg.structures import SegDataSample
+from PIL import Image
+
+import mmseg_ssl  # noqa: F401  (registers everything)
+
+ROOT = Path(__file__).resolve().parents[1]
+MODEL_BASES = ROOT / 'configs/_base_/models'
+
+
+@pytest.fixture(autouse=True)
+def default_scope():
+    """Look names up where configs look them up."""
+    init_default_scope('mmseg')
+
+
+@pytest.fixture(autouse=True)
+def seed():
+    """Same random numbers whichever tests run before."""
+    torch.manual_seed(0)
+    np.random.seed(0)
+
+
+@pytest.fixture(scope='session')
+def project_root() -> Path:
+    return ROOT
+
+
+def replace_sync_bn(node: object) -> None:
+    """Replace SyncBN, which needs a GPU, by BN at every depth."""
+    if isinstance(node, dict):
+        if node.get('type') == 'SyncBN':
+            node['type'] = 'BN'
+        node = list(node.values())
+    if isinstance(node, list):
+        for child in node:
+            replace_sync_bn(child)
+
+
+def shrink_backbone(backbone: dict) -> None:
+    """Take as few channels as the architecture allows."""
+    if backbone['type'] == 'MobileNetV2':
+        backbone['widen_factor'] = 0.25
+    elif backbone['type'] == 'ResNet':
+        backbone.update(base_channels=8, stem_channels=8)
+    elif backbone['type'] == 'MixVisionTransformer':
+        backbone.update(embed_dims=8, num_layers=[1, 1, 1, 1],
+                        num_heads=[1, 1, 2, 2])
+    else:
+        raise ValueError(f'no small variant of {backbone["type"]} is known')
+
+
+def backbone_channels(backbone: dict) -> list[int]:
+    """Channels of each output of a backbone."""
+    net = MODELS.build(copy.deepcopy(backbone)).eval()
+    with torch.no_grad():
+        return [x.size(1) for x in net(torch.zeros(1, 3, 32, 32))]
+
+
+def shrink_head(head: dict, channels: list[int], num_classes: int) -> None:
+    """Fit a head to a small backbone."""
+    index = head['in_index']
+    head['in_channels'] = ([channels[i] for i in index] if isinstance(
+        index, list) else channels[index])
+    head.update(channels=16, num_classes=num_classes, dropout_ratio=0)
+    if 'c1_channels' in head:
+        head.update(c1_in_channels=channels[0], c1_channels=8)
+
+
+@pytest.fixture
+def tiny_segmentor() -> Callable[..., ConfigDict]:
+    """Make a small version of a shipped model base.
+
+    Arguments: name of the base (``configs/_base_/models/NAME.py``), number of
+    classes, whether to add an auxiliary FCN head.
+    """
+
+    def make(base: str = 'deeplabv3plus_r18-d16', num_classes: int = 3,
+             auxiliary: bool = False) -> ConfigDict:
+        model = Config.fromfile(MODEL_BASES / f'{base}.py').model
+        replace_sync_bn(model)
+        model.data_preprocessor.size = (32, 32)
+        shrink_backbone(model.backbone)
+        channels = backbone_channels(model.backbone)
+        shrink_head(model.decode_head, channels, num_classes)
+        if auxiliary:
+            model.auxiliary_head = dict(
+                type='FCNHead', in_channels=channels[2], in_index=2,
+                channels=8, num_convs=1, concat_input=False,
+                num_classes=num_classes, dropout_ratio=0,
+                loss_decode=dict(type='CrossEntropyLoss', loss_weight=0.4,
+                                 avg_non_ignore=True))
+        return model
+
+    return make
+
+
+def draw_scene(rng: np.random.Generator, num_classes: int,
+               size: tuple[int, int] = (32, 32)) -> tuple[np.ndarray, ...]:
+    """Bands of colour at random places, one class each, with noise.
+
+    Returns:
+        tuple[np.ndarray, np.ndarray]: Image (H, W, 3) and labels (H, W),
+        uint8. Every class is present, a few pixels are void.
+    """
+    height, width = size
+    colours = np.random.default_rng(7).integers(0, 216, (num_classes, 3))
+    cuts = np.sort(rng.choice(np.arange(2, width - 1, 3), num_classes - 1,
+                              replace=False))
+    columns = np.searchsorted(cuts, np.arange(width), side='right')
+    labels = np.tile(rng.permutation(num_classes)[columns], (height, 1))
+    image = colours[labels] + rng.integers(0, 40, (height, width, 3))
+    labels[0, :3] = 255
+    return image.astype(np.uint8), labels.astype(np.uint8)
+
+
+@pytest.fixture
+def make_batch() -> Callable[..., dict]:
+    """Make a batch as collated from ``SemiSegDataset``, of drawn scenes.
+
+    Arguments: images per branch, number of classes, seed. Without
+    ``unlabeled`` an ordinary batch.
+    """
+
+    def branch(rng, batch_size, num_classes, with_labels) -> dict:
+        inputs, samples = [], []
+        for _ in range(batch_size):
+            image, labels = draw_scene(rng, num_classes)
+            inputs.append(torch.from_numpy(image).permute(2, 0, 1))
+            sample = SegDataSample(metainfo=dict(
+                img_shape=labels.shape, ori_shape=labels.shape,
+                img_path='drawn.png'))
+            if with_labels:
+                sample.gt_sem_seg = PixelData(
+                    data=torch.from_numpy(labels).long()[None])
+            samples.append(sample)
+        return dict(inputs=inputs, data_samples=samples)
+
+    def make(batch_size: int = 2, num_classes: int = 3, seed: int = 0,
+             unlabeled: bool = True) -> dict:
+        rng = np.random.default_rng(seed)
+        labeled = branch(rng, batch_size, num_classes, with_labels=True)
+        if not unlabeled:
+            return labeled
+        return dict(
+            labeled=labeled,
+            unlabeled=branch(rng, batch_size, num_classes, with_labels=False))
+
+    return make
+
+
+@pytest.fixture(scope='session')
+def scenes_on_disk(tmp_path_factory) -> Path:
+    """A data root with 8 training and 3 validation scenes of 3 classes."""
+    root = tmp_path_factory.mktemp('scenes')
+    rng = np.random.default_rng(0)
+    for split, count in (('train', 8), ('val', 3)):
+        for folder in ('img_dir', 'ann_dir'):
+            (root / folder / split).mkdir(parents=True)
+        for i in range(count):
+            image, labels = draw_scene(rng, 3)
+            Image.fromarray(image).save(root / 'img_dir' / split / f'{i}.png')
+            Image.fromarray(labels).save(root / 'ann_dir' / split / f'{i}.png')
+    return root
