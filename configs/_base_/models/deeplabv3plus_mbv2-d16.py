@@ -1,16 +1,15 @@
 # DeepLabV3+ on MobileNetV2, output stride 16, trained from scratch.
 # Set data_preprocessor.size and decode_head.num_classes on top of it.
 norm_cfg = dict(type='SyncBN', requires_grad=True)
-data_preprocessor = dict(
-    type='SegDataPreProcessor',
-    mean=[123.675, 116.28, 103.53],
-    std=[58.395, 57.12, 57.375],
-    bgr_to_rgb=True,
-    pad_val=0,
-    seg_pad_val=255)
 model = dict(
     type='EncoderDecoder',
-    data_preprocessor=data_preprocessor,
+    data_preprocessor=dict(
+        type='SegDataPreProcessor',
+        mean=[123.675, 116.28, 103.53],
+        std=[58.395, 57.12, 57.375],
+        bgr_to_rgb=True,
+        pad_val=0,
+        seg_pad_val=255),
     backbone=dict(
         type='MobileNetV2',
         strides=(1, 2, 2, 2, 1, 1, 1),

@@ -87,12 +87,10 @@ class MeanTeacher(BaseSegmentor):
                  data_preprocessor: OptConfigType = None,
                  test_cfg: OptConfigType = None,
                  init_cfg: OptConfigType = None) -> None:
-        if data_preprocessor is None:
-            data_preprocessor = {
-                **segmentor.get('data_preprocessor', {}),
-                'type': 'SemiSegDataPreProcessor'
-            }
-        super().__init__(data_preprocessor, init_cfg)
+        super().__init__(
+            self._branch_aware(data_preprocessor
+                               or segmentor.get('data_preprocessor')),
+            init_cfg)
         self.mix = get_mixing(mixing) if mixing is not None else None
         self.strong_threshold = strong_threshold
         self.student = MODELS.build(segmentor)
@@ -108,6 +106,19 @@ class MeanTeacher(BaseSegmentor):
             **(augmentation or {}))
         self.test_cfg = {'predict_on': 'teacher', **(test_cfg or {})}
         self.align_corners = self.student.align_corners
+
+    @staticmethod
+    def _branch_aware(data_preprocessor: OptConfigType) -> ConfigType:
+        """Put mmseg's preprocessor to work on both branches of a batch.
+
+        The runner hands the preprocessor at the top of a config to every
+        model that names none, so mmseg's own arrives here from stock bases.
+        """
+        if data_preprocessor is None:
+            return dict(type='SemiSegDataPreProcessor')
+        if data_preprocessor.get('type') != 'SegDataPreProcessor':
+            return data_preprocessor
+        return {**data_preprocessor, 'type': 'SemiSegDataPreProcessor'}
 
     @property
     def predictor(self) -> BaseSegmentor:
