@@ -3,10 +3,16 @@ from mmseg_ssl.datasets.base import CheckedSegDataset
 from mmseg_ssl.datasets.camvid import CamVidDataset
 from mmseg_ssl.datasets.data_preprocessor import SemiSegDataPreProcessor
 from mmseg_ssl.datasets.msrc21 import MSRC21Dataset
+from mmseg_ssl.datasets.scenes import ProceduralScenesDataset
 from mmseg_ssl.datasets.semi import SemiSegDataset
 from mmseg_ssl.datasets.unlabeled import UnlabeledDataset
 
 __all__ = [
-    'CamVidDataset', 'CheckedSegDataset', 'MSRC21Dataset',
-    'SemiSegDataPreProcessor', 'SemiSegDataset', 'UnlabeledDataset'
+    'CamVidDataset',
+    'CheckedSegDataset',
+    'MSRC21Dataset',
+    'ProceduralScenesDataset',
+    'SemiSegDataPreProcessor',
+    'SemiSegDataset',
+    'UnlabeledDataset',
 ]

@@ -1,0 +1,64 @@
+# Painted scenes (tools/dataset_tools/make_scenes.py); 10 labelled images, all
+# unlabelled.
+dataset_type = 'ProceduralScenesDataset'
+data_root = 'data/scenes'
+num_classes = 8
+labeled_list = '{{ fileDirname }}/../splits/scenes/10-seed0.txt'
+image_scale = (128, 96)  # width, height
+crop_size = (96, 128)  # height, width
+
+train_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='LoadAnnotations'),
+    dict(type='RandomResize', scale=image_scale, ratio_range=(0.75, 1.5)),
+    dict(type='RandomCrop', crop_size=crop_size),
+    dict(type='RandomFlip', prob=0.5),
+    dict(type='PhotoMetricDistortion'),
+    dict(type='PackSegInputs'),
+]
+# Stronger augmentation follows the teacher's prediction, on the model's device.
+unlabeled_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='Resize', scale=image_scale),
+    dict(type='RandomFlip', prob=0.5),
+    dict(type='PackSegInputs'),
+]
+test_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='Resize', scale=image_scale),
+    # Behind Resize: predictions are compared at the size of the label files.
+    dict(type='LoadAnnotations'),
+    dict(type='PackSegInputs'),
+]
+
+labeled_dataset = dict(
+    type=dataset_type,
+    data_root=data_root,
+    ann_file=labeled_list,
+    data_prefix=dict(img_path='img_dir/train', seg_map_path='ann_dir/train'),
+    pipeline=train_pipeline)
+unlabeled_dataset = dict(
+    type='UnlabeledDataset',
+    data_root=data_root,
+    data_prefix=dict(img_path='img_dir/train'),
+    pipeline=unlabeled_pipeline)
+
+train_dataloader = dict(
+    batch_size=8,
+    num_workers=2,
+    persistent_workers=True,
+    sampler=dict(type='InfiniteSampler', shuffle=True),
+    dataset=labeled_dataset)
+val_dataloader = dict(
+    batch_size=1,
+    num_workers=1,
+    persistent_workers=True,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(
+        type=dataset_type,
+        data_root=data_root,
+        data_prefix=dict(img_path='img_dir/val', seg_map_path='ann_dir/val'),
+        pipeline=test_pipeline))
+test_dataloader = val_dataloader
+val_evaluator = dict(type='IoUMetric', iou_metrics=['mIoU'])
+test_evaluator = val_evaluator
