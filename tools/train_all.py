@@ -1,0 +1,66 @@
+"""Train several configs one after another: the rows of a table.
+
+``python tools/train_all.py CONFIG [CONFIG ...] --work-root DIR`` runs
+``tools/train.py`` for each config in ``DIR/<config name>``. Called again, it
+passes over what is finished and resumes what is not. A failed row does not
+stop the others; the exit status then is 1.
+"""
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+from mmengine.config import Config
+from mmengine.runner import find_latest_checkpoint
+
+TRAIN = Path(__file__).with_name('train.py')
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description='Train several configs one after another')
+    parser.add_argument('configs', nargs='+', type=Path)
+    parser.add_argument('--work-root', type=Path, default=Path('work_dirs'))
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        default=[],
+        metavar='KEY=VALUE',
+        help='handed to every training')
+    return parser.parse_args()
+
+
+def is_finished(config: Path, work_dir: Path) -> bool:
+    """Whether the last checkpoint is that of the last iteration."""
+    dumped = work_dir / config.name  # holds what --cfg-options changed
+    latest = find_latest_checkpoint(work_dir) if work_dir.is_dir() else None
+    if latest is None or not dumped.is_file():
+        return False
+    train_cfg = Config.fromfile(dumped).train_cfg
+    last = train_cfg.get('max_iters') or train_cfg.max_epochs
+    return Path(latest).stem.endswith(f'_{last}')
+
+
+def main() -> None:
+    args = parse_args()
+    failed = []
+    for i, config in enumerate(args.configs, 1):
+        work_dir = args.work_root / config.stem
+        position = f'[{i}/{len(args.configs)}] {config.stem}'
+        if is_finished(config, work_dir):
+            print(f'{position}: finished before', flush=True)
+            continue
+        print(f'{position}: training', flush=True)
+        command = [
+            sys.executable, TRAIN, config, '--work-dir', work_dir, '--resume'
+        ]
+        if args.cfg_options:
+            command += ['--cfg-options', *args.cfg_options]
+        if subprocess.run(command).returncode:
+            failed.append(config.stem)
+    if failed:
+        sys.exit(f'failed: {", ".join(failed)}')
+
+
+if __name__ == '__main__':
+    main()
