@@ -36,9 +36,9 @@ class RandomScaleCrop(K.RandomAffine):
     def generate_parameters(self, shape: tuple[int, ...]) -> dict[str, Tensor]:
         """Draw a factor per sample, and a shift within what it allows."""
         params = super().generate_parameters(torch.Size(shape))
-        height, width = shape[-2:]
-        half_size = torch.tensor([width / 2, height / 2])
-        room = (params['scale'] - 1).abs() * half_size.to(params['scale'])
+        # From the centre of the image to the centre of its outermost pixel, so
+        # that no pixel is interpolated with what lies outside.
+        room = (params['scale'] - 1).abs() * params['center']
         params['translations'] = (2 * torch.rand_like(room) - 1) * room
         return params
 
@@ -117,7 +117,8 @@ class PseudoLabelAugmentation(nn.Module):
             images=(batch.images * 255 - self.mean) / self.std)
 
     @staticmethod
-    def _augment(augmentation: nn.Module, batch: PseudoLabeled) -> PseudoLabeled:
+    def _augment(augmentation: nn.Module,
+                 batch: PseudoLabeled) -> PseudoLabeled:
         # Borders are filled with 0, so 0 has to mean void while labels move.
         shifted = (batch.labels - IGNORE_INDEX).float().unsqueeze(1)
         with torch.autocast(batch.images.device.type, enabled=False):
