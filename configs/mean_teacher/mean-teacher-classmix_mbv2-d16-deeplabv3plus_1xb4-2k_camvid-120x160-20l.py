@@ -7,6 +7,7 @@ batch_size = 4  # of labelled images, and as many unlabelled ones
 mixing = 'classmix'  # 'cutout', 'cutmix', 'classmix', or None
 strong_threshold = 0.97  # a pseudo-label is confident above it
 scale = (1.0, 1.5)  # zoom of the views the student learns from
+blur_sigma = (0.1, 0.5)  # in pixels; a third of the paper's, as are the images
 
 model = dict(
     _delete_=True,
@@ -14,7 +15,7 @@ model = dict(
     segmentor=_base_.model,
     mixing=mixing,
     strong_threshold=strong_threshold,
-    augmentation=dict(scale=scale))
+    augmentation=dict(scale=scale, blur_sigma=blur_sigma))
 train_dataloader = dict(
     batch_size=batch_size,
     dataset=dict(
