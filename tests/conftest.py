@@ -69,7 +69,8 @@ def shrink_backbone(backbone: dict) -> None:
 
 def backbone_channels(backbone: dict) -> list[int]:
     """Channels of each output of a backbone."""
-    net = MODELS.build(copy.deepcopy(backbone)).eval()
+    net = MODELS.build(copy.deepcopy(backbone))
+    net.eval()
     with torch.no_grad():
         return [x.size(1) for x in net(torch.zeros(1, 3, 32, 32))]
 
