@@ -69,11 +69,11 @@ def override_data_root(cfg: Config, data_root: str) -> None:
 def keep_freed_memory() -> bool:
     """Let glibc keep large freed blocks instead of returning them at once.
 
-    Every activation of a CPU training step is a block above malloc's mmap
-    threshold: the kernel hands out zeroed pages for it and takes them back a
-    moment later, and these page faults cost more than a third of the step
-    (measure with ``tools/benchmarks/cpu_allocator.py``). The price is that the
-    process keeps its peak memory until it ends.
+    Large activations of a CPU training step lie above malloc's thresholds:
+    the kernel hands out zeroed pages for them and takes them back a moment
+    later, tens of thousands of page faults in a step
+    (``tools/benchmarks/cpu_allocator.py`` measures what they cost). The price
+    is that the process keeps its peak memory until it ends.
 
     Does nothing where a GPU computes, on other C libraries, and where the
     environment already says something about malloc.
