@@ -286,10 +286,13 @@ def _paint_sign(canvas: Canvas, horizon: np.ndarray) -> None:
     face = np.array([[0.95, 0.95, 0.95], [0.95, 0.8, 0.1]])[rng.integers(2)]
     disc = rng.random() < 0.5
     for radius, colour in ((size, rim), (0.65 * size, face)):
-        region = canvas.ellipse(x, y, radius, radius) if disc else (
-            canvas.polygon([(x, y - radius), (x + 0.9 * radius, y + radius / 2),
-                            (x - 0.9 * radius, y + radius / 2)]))
-        canvas.paint(region, np.broadcast_to(colour, canvas.image.shape), SIGN)
+        if disc:
+            region = canvas.ellipse(x, y, radius, radius)
+        else:
+            region = canvas.polygon([
+                (x, y - radius), (x + 0.9 * radius, y + 0.5 * radius),
+                (x - 0.9 * radius, y + 0.5 * radius)])
+        canvas.paint(region, np.full_like(canvas.image, colour), SIGN)
 
 
 def _light(canvas: Canvas) -> np.ndarray:
@@ -297,9 +300,10 @@ def _light(canvas: Canvas) -> np.ndarray:
     rng, image = canvas.rng, canvas.image
     if rng.random() < 0.6:
         angle = rng.uniform(0, np.pi)
-        offset = (canvas.columns - rng.uniform(0, canvas.width)) * np.cos(angle)
-        offset += (canvas.rows - rng.uniform(0, canvas.height)) * np.sin(angle)
-        soft = np.clip(offset / (4 * canvas.unit), 0, 1)
+        x = canvas.columns - rng.uniform(0, canvas.width)
+        y = canvas.rows - rng.uniform(0, canvas.height)
+        distance = x * np.cos(angle) + y * np.sin(angle)
+        soft = np.clip(distance / (4 * canvas.unit), 0, 1)
         image = image * (1 - rng.uniform(0.2, 0.5) * soft)[..., None]
     image = image * rng.uniform(0.65, 1.2) * rng.uniform(0.88, 1.12, 3)
     image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, 0.8))

@@ -1,0 +1,119 @@
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mmseg.registry import DATASETS
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parents[2]
+TOOLS = ROOT / 'tools/dataset_tools'
+SPLITS = ROOT / 'configs/_base_/splits'
+
+
+def files(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.fixture(scope='module')
+def scenes(run_tool, tmp_path_factory):
+    """The embedded data set as its tool makes it by default."""
+    folder = tmp_path_factory.mktemp('data') / 'scenes'
+    code, output = run_tool(sys.executable, TOOLS / 'make_scenes.py', folder)
+    assert code == 0, output
+    assert '360 scenes painted, 0 were there' in output
+    return folder
+
+
+def make_lists(run_tool, dataset, data_root, out, *options):
+    return run_tool(sys.executable, TOOLS / 'make_label_lists.py', dataset,
+                    data_root, out, *options)
+
+
+@pytest.mark.parametrize('dataset, folder, options', [
+    ('CamVidDataset', 'camvid', '--num-labeled 20 50 150 --min-classes 9'),
+    ('MSRC21Dataset', 'msrc21', '--num-labeled 21 63 168 --min-classes 1')])
+def test_committed_lists(run_tool, tmp_path, dataset, folder, options):
+    """The tool gives the committed bytes, whatever the processes."""
+    if 'MMSEG_SSL_DATA_ROOT' not in os.environ:
+        pytest.skip('set MMSEG_SSL_DATA_ROOT to the folder of the datasets')
+    data_root = Path(os.environ['MMSEG_SSL_DATA_ROOT']) / folder
+    for procs in (1, 2):
+        code, output = make_lists(
+            run_tool, dataset, data_root, tmp_path, *options.split(),
+            '--num-procs', procs)
+        assert code == 0, output
+        assert files(tmp_path) == files(SPLITS / folder)
+
+
+def test_committed_lists_of_scenes(run_tool, scenes, tmp_path):
+    code, output = make_lists(
+        run_tool, 'ProceduralScenesDataset', scenes, tmp_path,
+        '--num-labeled', 10, 30, '--min-classes', 5)
+    assert code == 0, output
+    assert files(tmp_path) == files(SPLITS / 'scenes')
+
+
+@pytest.mark.parametrize('path', sorted(SPLITS.glob('*/*.txt')), ids=str)
+def test_lists_are_well_formed(path):
+    """As many distinct names as the file says, continued by longer lists."""
+    names = path.read_text().splitlines()
+    size, seed = path.stem.split('-seed')
+    assert len(set(names)) == len(names) == int(size)
+    for longer in path.parent.glob(f'*-seed{seed}.txt'):
+        others = longer.read_text().splitlines()
+        shared = min(len(names), len(others))
+        assert others[:shared] == names[:shared]
+
+
+def test_lists_work_as_ann_file(scenes):
+    dataset = DATASETS.build(dict(
+        type='ProceduralScenesDataset',
+        data_root=str(scenes),
+        ann_file=str(SPLITS / 'scenes/10-seed0.txt'),
+        data_prefix=dict(
+            img_path='img_dir/train', seg_map_path='ann_dir/train')))
+    assert len(dataset) == 10
+
+
+def test_more_lists_than_images(run_tool, scenes, tmp_path):
+    code, output = make_lists(
+        run_tool, 'ProceduralScenesDataset', scenes, tmp_path,
+        '--num-labeled', 301)
+    assert code != 0
+    assert 'cannot choose 301 labelled images from 300' in output
+
+
+def test_label_outside_the_classes(run_tool, tmp_path):
+    for kind in ('img_dir', 'ann_dir'):
+        (tmp_path / kind / 'train').mkdir(parents=True)
+    Image.new('RGB', (4, 4)).save(tmp_path / 'img_dir/train/x.jpg')
+    Image.fromarray(np.full((4, 4), 20, np.uint8)).save(
+        tmp_path / 'ann_dir/train/x.png')
+    code, output = make_lists(
+        run_tool, 'CamVidDataset', tmp_path, tmp_path / 'out',
+        '--num-labeled', 1)
+    assert code != 0
+    assert 'x.png holds the label 20' in output
+    assert 'classes 0 to 10' in output
+
+
+def test_scenes_are_reused(run_tool, scenes):
+    code, output = run_tool(sys.executable, TOOLS / 'make_scenes.py', scenes)
+    assert code == 0
+    assert '0 scenes painted, 360 were there' in output
+
+
+def test_scenes_of_another_size(run_tool, scenes):
+    code, output = run_tool(
+        sys.executable, TOOLS / 'make_scenes.py', scenes, '--size', '64x64')
+    assert code != 0
+    assert 'height=96 instead of 64, width=128 instead of 64' in output
+
+
+def test_bad_size(run_tool, tmp_path):
+    code, output = run_tool(
+        sys.executable, TOOLS / 'make_scenes.py', tmp_path, '--size', '96')
+    assert code == 2
+    assert "'96' should be HEIGHTxWIDTH" in output
