@@ -22,7 +22,7 @@ class SampledSimilarity(torch.autograd.Function):
 
     # A chunk of gathered keys should stay in a CPU's cache; on an accelerator
     # it should be large enough to hide the cost of launching kernels.
-    CHUNK_BYTES = {'cpu': 2**24}
+    CHUNK_BYTES = {'cpu': 2**22}
     ACCELERATOR_CHUNK_BYTES = 2**28
 
     @staticmethod
@@ -43,16 +43,16 @@ class SampledSimilarity(torch.autograd.Function):
                                      cls.ACCELERATOR_CHUNK_BYTES)
         row_bytes = index.size(1) * keys.size(1) * keys.element_size()
         chunk = max(1, budget // row_bytes)
-        similarity = queries.new_empty(index.shape)
+        similarity = queries.new_empty(index.size(0), 1, index.size(1))
         for start in range(0, len(index), chunk):
             rows = slice(start, start + chunk)
             gathered = keys.index_select(0, index[rows].flatten())
             gathered = gathered.view(-1, index.size(1), keys.size(1))
             torch.bmm(
-                gathered,
-                queries[rows].unsqueeze(2),
-                out=similarity[rows].unsqueeze(2))
-        return similarity
+                queries[rows].unsqueeze(1),
+                gathered.transpose(1, 2),
+                out=similarity[rows])
+        return similarity.squeeze(1)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
@@ -130,15 +130,28 @@ def sample_keys(distribution: Tensor,
         Tensor: Pixel numbers, shape (P, Q, M), ascending along the last axis
         so that gathering them is kind to the memory system.
     """
-    num_classes = len(counts)
-    draws = num_queries * num_keys
-    classes = torch.multinomial(
-        distribution, draws, replacement=True, generator=generator)
-    first_pixel = counts.cumsum(0) - counts
-    pixels = first_pixel[classes] + _random_integers(
-        counts[classes], (num_classes, draws), generator)
-    pixels = pixels.view(num_classes, num_queries, num_keys)
-    return pixels.sort(dim=2).values
+    probability = distribution.double()
+    # Sorted uniform numbers, straight from the spacings of a Poisson process.
+    shape = (len(counts) * num_queries, num_keys + 1)
+    arrivals = torch.rand(
+        shape, dtype=torch.float64, device=counts.device,
+        generator=generator).neg_().log1p_().neg_().cumsum(1)
+    uniform = arrivals[:, :-1] / arrivals[:, -1:]
+    uniform = uniform.view(len(counts), num_queries * num_keys)
+
+    upper = probability.cumsum(1)
+    # Rounding must not leave a gap between the last class and 1.
+    bounds = upper.masked_fill(upper >= upper[:, -1:], torch.inf)
+    classes = torch.searchsorted(bounds, uniform, right=True)
+    # Inside a class, the number that chose it is uniform again.
+    first = counts.cumsum(0) - counts
+    slope = counts / probability.clamp(min=torch.finfo(torch.float64).tiny)
+    offset = first - slope * (upper - probability)
+    pixels = uniform.mul_(slope.gather(1, classes))
+    pixels = pixels.add_(offset.gather(1, classes)).long()
+    pixels = pixels.maximum(first[classes])
+    pixels = pixels.minimum((first + counts - 1)[classes])
+    return pixels.view(len(counts), num_queries, num_keys)
 
 
 def sample_queries(
@@ -313,16 +326,21 @@ class RegionalContrastLoss(nn.Module):
         The one host synchronisation of the loss: how many classes are present
         and where they end decides all shapes that follow.
         """
-        counts = torch.bincount(sorted_label, minlength=IGNORE_INDEX + 1).cpu()
-        unknown = counts.clone()
-        unknown[:num_classes] = 0
-        unknown[IGNORE_INDEX] = 0
-        if unknown.any():
+        edges = torch.arange(num_classes + 1, device=sorted_label.device)
+        starts = torch.searchsorted(sorted_label, edges)
+        num_unused = (sorted_label == IGNORE_INDEX).sum()
+        *starts, num_unused = torch.cat([starts, num_unused[None]]).tolist()
+        if starts[-1] - starts[0] + num_unused != len(sorted_label):
+            values = sorted_label.unique().tolist()
+            unknown = [
+                v for v in values
+                if not 0 <= v < num_classes and v != IGNORE_INDEX
+            ]
             raise ValueError(
-                f'label holds {unknown.nonzero().flatten().tolist()}, but '
-                f'prob has {num_classes} classes (0 to {num_classes - 1}); '
-                f'mark pixels to leave out with {IGNORE_INDEX}')
-        counts = counts[:num_classes]
+                f'label holds {unknown}, but prob has {num_classes} classes '
+                f'(0 to {num_classes - 1}); mark pixels to leave out with '
+                f'{IGNORE_INDEX}')
+        counts = torch.tensor(starts).diff()
         return counts[counts > 0]
 
     @staticmethod

@@ -679,7 +679,7 @@ def test_class_that_appears_nowhere_changes_nothing(inputs):
         embedding, label, prob, seeded(0)))
 
 
-@pytest.mark.parametrize('value', [4, 254])
+@pytest.mark.parametrize('value', [4, -1, 254])
 def test_label_outside_the_classes(inputs, value):
     embedding, label, prob = inputs
     label = label.clone()
