@@ -1,7 +1,7 @@
 # Sourced by quickstart.sh and run_tests.sh: one environment, made on demand.
 #
 #   setup_env REQUIREMENTS...   makes .venv in the project with these files and
-#                               the project itself; instant when nothing changed
+#                               the project itself; instant if nothing changed
 #
 # PYTHON names the interpreter to build on; by default the first of python3 and
 # python3.10 to python3.13 that is new enough.
@@ -35,8 +35,19 @@ print(digest.hexdigest()[:16])
 EOF
 }
 
+_once() {  # FILES... -- COMMAND...: unless it ran with these very files
+    local files=() stamp
+    while [[ $1 != -- ]]; do files+=("$1"); shift; done
+    shift
+    stamp=.venv/installed-$(_fingerprint .venv/bin/python "${files[@]}")
+    [[ -e $stamp ]] && return
+    echo "== environment: installing ${files[*]}"
+    "$@"
+    touch "$stamp"
+}
+
 setup_env() {
-    local base python=.venv/bin/python options=() file stamp
+    local base python=.venv/bin/python file
     if ! "$python" -c '' 2> /dev/null; then
         base=$(_find_python)
         echo "== environment: creating .venv with $base"
@@ -46,13 +57,10 @@ setup_env() {
             return 1
         fi
     fi
-    stamp=.venv/installed-$(_fingerprint "$python" "$@" pyproject.toml setup.py)
-    if [[ ! -e $stamp ]]; then
-        for file in "$@"; do options+=(-r "$file"); done
-        echo "== environment: installing $* (some gigabytes the first time)"
-        "$python" -m pip install 'setuptools>=77' wheel "${options[@]}"
+    for file in "$@"; do
+        _once "$file" -- "$python" -m pip install -r "$file"
+    done
+    _once pyproject.toml setup.py -- \
         "$python" -m pip install --no-deps --no-build-isolation -e .
-        touch "$stamp"
-    fi
     source .venv/bin/activate
 }
