@@ -32,7 +32,7 @@ class ProceduralScenesDataset(CheckedSegDataset):
     """Images painted by ``tools/dataset_tools/make_scenes.py``, 8 classes.
 
     Sky and water share their colours, and so do grass and trees; only texture
-    and place tell them apart. A sign stands in one image of six.
+    and place tell them apart. A sign stands in one image of five.
 
     Args:
         img_suffix (str): Suffix of the images. Defaults to '.png'.
@@ -214,9 +214,9 @@ def _paint_buildings(canvas: Canvas, horizon: np.ndarray) -> None:
 def _paint_trees(canvas: Canvas, horizon: np.ndarray) -> None:
     """Crowns of several round parts on a trunk."""
     rng, unit = canvas.rng, canvas.unit
-    for _ in range(rng.integers(0, 5)):
+    for _ in range(rng.integers(0, 4)):
         x = rng.uniform(0, 1) * canvas.width
-        size = unit * rng.uniform(7, 18)
+        size = unit * rng.uniform(10, 20)
         foot = horizon[int(min(x, canvas.width - 1))]
         foot += unit * rng.uniform(2, 25)
         y = foot - size * rng.uniform(1.2, 1.9)
@@ -244,8 +244,8 @@ def _paint_vehicles(canvas: Canvas, horizon: np.ndarray) -> None:
         top = horizon[int(x)] + 4 * unit
         foot = rng.uniform(top, canvas.height)
         near = (foot - top) / (canvas.height - top)
-        length = unit * (14 + 22 * near) * rng.uniform(0.8, 1.2)
-        tall = length * rng.uniform(0.3, 0.42)
+        length = unit * (22 + 28 * near) * rng.uniform(0.8, 1.2)
+        tall = length * rng.uniform(0.34, 0.46)
         belt, roof = foot - 0.6 * tall, foot - 1.15 * tall
         hood = rng.uniform(0.1, 0.35)
         body = canvas.polygon([
@@ -272,14 +272,15 @@ def _paint_vehicles(canvas: Canvas, horizon: np.ndarray) -> None:
 def _paint_sign(canvas: Canvas, horizon: np.ndarray) -> None:
     """The rare class: a disc or triangle with a rim, on a post."""
     rng, unit = canvas.rng, canvas.unit
-    if rng.random() > 1 / 6:
+    if rng.random() > 1 / 5:
         return
     x = rng.uniform(0.1, 0.9) * canvas.width
     foot = horizon[int(x)] + unit * rng.uniform(8, 35)
-    size = unit * rng.uniform(6, 10)
+    size = unit * rng.uniform(9, 14)
     y = foot - size - unit * rng.uniform(10, 25)
-    post = canvas.polygon([(x - unit, y), (x + unit, y),
-                           (x + unit, foot), (x - unit, foot)])
+    half = 1.5 * unit
+    post = canvas.polygon([
+        (x - half, y), (x + half, y), (x + half, foot), (x - half, foot)])
     grey = np.full_like(canvas.image, rng.uniform(0.4, 0.7))
     canvas.paint(post, grey, SIGN)
     rim = canvas.colour((-0.02, 0.02), (0.8, 1), (0.6, 0.9))
@@ -305,9 +306,9 @@ def _light(canvas: Canvas) -> np.ndarray:
         distance = x * np.cos(angle) + y * np.sin(angle)
         soft = np.clip(distance / (4 * canvas.unit), 0, 1)
         image = image * (1 - rng.uniform(0.2, 0.5) * soft)[..., None]
-    image = image * rng.uniform(0.65, 1.2) * rng.uniform(0.88, 1.12, 3)
+    image = image * rng.uniform(0.7, 1.2) * rng.uniform(0.88, 1.12, 3)
     image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, 0.8))
-    image += rng.normal(0, rng.uniform(0.01, 0.04), image.shape)
+    image += rng.normal(0, rng.uniform(0.01, 0.03), image.shape)
     return np.round(255 * np.clip(image, 0, 1)).astype(np.uint8)
 
 

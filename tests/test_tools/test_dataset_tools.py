@@ -1,3 +1,4 @@
+import importlib.util
 import os
 import sys
 from pathlib import Path
@@ -10,6 +11,21 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parents[2]
 TOOLS = ROOT / 'tools/dataset_tools'
 SPLITS = ROOT / 'configs/_base_/splits'
+
+
+def load_tool(name):
+    """Import a tool, so that calling it needs no new interpreter."""
+    spec = importlib.util.spec_from_file_location(name, TOOLS / f'{name}.py')
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # its worker processes look it up there
+    spec.loader.exec_module(module)
+    return module
+
+
+def call(name, *options):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, 'argv', [name, *map(str, options)])
+        load_tool(name).main()
 
 
 def files(folder):
@@ -26,32 +42,28 @@ def scenes(run_tool, tmp_path_factory):
     return folder
 
 
-def make_lists(run_tool, dataset, data_root, out, *options):
-    return run_tool(sys.executable, TOOLS / 'make_label_lists.py', dataset,
-                    data_root, out, *options)
-
-
 @pytest.mark.parametrize('dataset, folder, options', [
     ('CamVidDataset', 'camvid', '--num-labeled 20 50 150 --min-classes 9'),
     ('MSRC21Dataset', 'msrc21', '--num-labeled 21 63 168 --min-classes 1')])
-def test_committed_lists(run_tool, tmp_path, dataset, folder, options):
+def test_committed_lists(tmp_path, dataset, folder, options):
     """The tool gives the committed bytes, whatever the processes."""
     if 'MMSEG_SSL_DATA_ROOT' not in os.environ:
         pytest.skip('set MMSEG_SSL_DATA_ROOT to the folder of the datasets')
     data_root = Path(os.environ['MMSEG_SSL_DATA_ROOT']) / folder
     for procs in (1, 2):
-        code, output = make_lists(
-            run_tool, dataset, data_root, tmp_path, *options.split(),
-            '--num-procs', procs)
-        assert code == 0, output
-        assert files(tmp_path) == files(SPLITS / folder)
+        out = tmp_path / str(procs)
+        call('make_label_lists', dataset, data_root, out, *options.split(),
+             '--num-procs', procs)
+        assert files(out) == files(SPLITS / folder)
 
 
 def test_committed_lists_of_scenes(run_tool, scenes, tmp_path):
-    code, output = make_lists(
-        run_tool, 'ProceduralScenesDataset', scenes, tmp_path,
+    code, output = run_tool(
+        sys.executable, TOOLS / 'make_label_lists.py',
+        'ProceduralScenesDataset', scenes, tmp_path,
         '--num-labeled', 10, 30, '--min-classes', 5)
     assert code == 0, output
+    assert '300/300' in output  # the progress bar
     assert files(tmp_path) == files(SPLITS / 'scenes')
 
 
@@ -77,43 +89,38 @@ def test_lists_work_as_ann_file(scenes):
     assert len(dataset) == 10
 
 
-def test_more_lists_than_images(run_tool, scenes, tmp_path):
-    code, output = make_lists(
-        run_tool, 'ProceduralScenesDataset', scenes, tmp_path,
-        '--num-labeled', 301)
-    assert code != 0
-    assert 'cannot choose 301 labelled images from 300' in output
+def test_more_labels_than_images(scenes, tmp_path):
+    with pytest.raises(ValueError, match='301 labelled images from 300'):
+        call('make_label_lists', 'ProceduralScenesDataset', scenes, tmp_path,
+             '--num-labeled', 301)
 
 
-def test_label_outside_the_classes(run_tool, tmp_path):
+def test_label_outside_the_classes(tmp_path):
     for kind in ('img_dir', 'ann_dir'):
         (tmp_path / kind / 'train').mkdir(parents=True)
     Image.new('RGB', (4, 4)).save(tmp_path / 'img_dir/train/x.jpg')
     Image.fromarray(np.full((4, 4), 20, np.uint8)).save(
         tmp_path / 'ann_dir/train/x.png')
-    code, output = make_lists(
-        run_tool, 'CamVidDataset', tmp_path, tmp_path / 'out',
-        '--num-labeled', 1)
-    assert code != 0
-    assert 'x.png holds the label 20' in output
-    assert 'classes 0 to 10' in output
+    with pytest.raises(ValueError, match=(
+            r'x\.png holds the label 20; CamVidDataset has the classes 0 to '
+            '10')):
+        call('make_label_lists', 'CamVidDataset', tmp_path, tmp_path / 'out',
+             '--num-labeled', 1)
 
 
-def test_scenes_are_reused(run_tool, scenes):
-    code, output = run_tool(sys.executable, TOOLS / 'make_scenes.py', scenes)
-    assert code == 0
-    assert '0 scenes painted, 360 were there' in output
+def test_scenes_are_reused(scenes, capsys):
+    call('make_scenes', scenes)
+    assert '0 scenes painted, 360 were there' in capsys.readouterr().out
 
 
-def test_scenes_of_another_size(run_tool, scenes):
-    code, output = run_tool(
-        sys.executable, TOOLS / 'make_scenes.py', scenes, '--size', '64x64')
-    assert code != 0
-    assert 'height=96 instead of 64, width=128 instead of 64' in output
+def test_scenes_of_another_size(scenes):
+    with pytest.raises(ValueError, match=(
+            'height=96 instead of 64, width=128 instead of 64')):
+        call('make_scenes', scenes, '--size', '64x64')
 
 
-def test_bad_size(run_tool, tmp_path):
-    code, output = run_tool(
-        sys.executable, TOOLS / 'make_scenes.py', tmp_path, '--size', '96')
-    assert code == 2
-    assert "'96' should be HEIGHTxWIDTH" in output
+@pytest.mark.parametrize('size', ['96', '96x', '96x128x3', '8x8'])
+def test_bad_size(tmp_path, capsys, size):
+    with pytest.raises(SystemExit):
+        call('make_scenes', tmp_path, '--size', size)
+    assert f"'{size}' should be HEIGHTxWIDTH" in capsys.readouterr().err
