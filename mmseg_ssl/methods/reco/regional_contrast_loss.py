@@ -327,9 +327,11 @@ class RegionalContrastLoss(nn.Module):
         and where they end decides all shapes that follow.
         """
         edges = torch.arange(num_classes + 1, device=sorted_label.device)
-        starts = torch.searchsorted(sorted_label, edges)
-        num_unused = (sorted_label == IGNORE_INDEX).sum()
-        *starts, num_unused = torch.cat([starts, num_unused[None]]).tolist()
+        starts_and_unused = torch.cat([
+            torch.searchsorted(sorted_label, edges),
+            (sorted_label == IGNORE_INDEX).sum()[None],
+        ])
+        *starts, num_unused = starts_and_unused.tolist()
         if starts[-1] - starts[0] + num_unused != len(sorted_label):
             values = sorted_label.unique().tolist()
             unknown = [
