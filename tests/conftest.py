@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config, ConfigDict
+from mmengine.optim import OptimWrapper
 from mmengine.registry import init_default_scope
 from mmengine.structures import PixelData
 from mmseg.registry import MODELS
@@ -165,6 +166,31 @@ def make_batch() -> Callable[..., dict]:
             unlabeled=branch(rng, batch_size, num_classes, with_labels=False))
 
     return make
+
+
+@pytest.fixture
+def train() -> Callable[..., dict[str, list[float]]]:
+    """Train a model on the given batches, in turn, as a runner does.
+
+    Returns what was logged at each step, by name.
+    """
+
+    def run(model: torch.nn.Module, batches: list[dict], steps: int,
+            lr: float = 3e-3) -> dict[str, list[float]]:
+        model.train()
+        optim_wrapper = OptimWrapper(
+            torch.optim.AdamW(model.parameters(), lr=lr, fused=True))
+        history: dict[str, list[float]] = {}
+        for step in range(steps):
+            batch = copy.deepcopy(batches[step % len(batches)])
+            logged = model.train_step(batch, optim_wrapper)
+            if hasattr(model, 'teacher'):
+                model.teacher.update_parameters(model.student)
+            for key, value in logged.items():
+                history.setdefault(key, []).append(value.item())
+        return history
+
+    return run
 
 
 @pytest.fixture(scope='session')
