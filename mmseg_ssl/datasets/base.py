@@ -4,8 +4,10 @@ import os.path as osp
 import mmengine
 import mmengine.fileio as fileio
 from mmseg.datasets import BaseSegDataset
+from mmseg.registry import DATASETS
 
 
+@DATASETS.register_module()
 class CheckedSegDataset(BaseSegDataset):
     """A :class:`mmseg.datasets.BaseSegDataset` that refuses missing files.
 
@@ -15,6 +17,7 @@ class CheckedSegDataset(BaseSegDataset):
     :mod:`mmseg_ssl.datasets.checks`.
 
     ``img_dir/NAME<img_suffix>`` pairs with ``ann_dir/NAME<seg_map_suffix>``.
+    Own images need no class of their own: name the classes in ``metainfo``.
 
     Raises:
         FileNotFoundError: The list ``ann_file``, the image folder, an image

@@ -1,6 +1,4 @@
 """MSRC-21."""
-from typing import Any
-
 from mmseg.registry import DATASETS
 
 from mmseg_ssl.datasets.base import CheckedSegDataset
@@ -15,10 +13,8 @@ class MSRC21Dataset(CheckedSegDataset):
     cleaned by Malisiewicz and Efros (2007): 335 training, 58 validation and
     198 test images. Void, horse and mountain are 255.
 
-    Args:
-        img_suffix (str): Suffix of the images. Defaults to '.jpg'.
-        seg_map_suffix (str): Suffix of the label maps. Defaults to '.png'.
-        **kwargs: Of :class:`mmseg.datasets.BaseSegDataset`.
+    Takes the arguments of :class:`mmseg.datasets.BaseSegDataset`; images end
+    with '.jpg' and label maps with '.png' by default.
     """
     METAINFO = dict(
         classes=('building', 'grass', 'tree', 'cow', 'sheep', 'sky',
@@ -31,10 +27,3 @@ class MSRC21Dataset(CheckedSegDataset):
                  [192, 128, 128], [0, 64, 0], [128, 64, 0], [0, 192, 0],
                  [128, 64, 128], [0, 192, 128], [128, 192, 128],
                  [64, 64, 0], [192, 64, 0]])
-
-    def __init__(self,
-                 img_suffix: str = '.jpg',
-                 seg_map_suffix: str = '.png',
-                 **kwargs: Any) -> None:
-        super().__init__(
-            img_suffix=img_suffix, seg_map_suffix=seg_map_suffix, **kwargs)
