@@ -1,0 +1,202 @@
+"""Version gates, registration, and what a built package contains."""
+import re
+import shutil
+import subprocess
+import sys
+import types
+import zipfile
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import utils as config_utils
+from mmseg.registry import DATASETS, HOOKS, LOOPS, MODELS
+
+from mmseg_ssl import compatibility
+
+ROOT = Path(__file__).resolve().parents[1]
+MMCV = compatibility.Requirement('mmcv', 'onedl-mmcv', '2.0.0', '2.4.0')
+
+
+@pytest.mark.parametrize('text, numbers', [
+    ('2.14.1+cpu', (2, 14, 1)),
+    ('2.0.0rc4', (2, 0, 0)),
+    ('10', (10, )),
+])
+def test_parse_version(text, numbers):
+    assert compatibility.parse_version(text) == numbers
+
+
+def test_parse_version_of_nonsense():
+    with pytest.raises(ValueError, match="'unknown' is not a version"):
+        compatibility.parse_version('unknown')
+
+
+@pytest.mark.parametrize('version', ['1.7.2', '2.4.0', '3.0'])
+def test_unsupported_version(monkeypatch, version):
+    module = types.SimpleNamespace(__version__=version)
+    monkeypatch.setattr(compatibility.importlib, 'import_module',
+                        lambda name: module)
+    with pytest.raises(ImportError) as error:
+        compatibility.check_requirement(MMCV)
+    message = str(error.value)
+    assert f'mmcv {version} is installed' in message
+    assert 'mmcv>=2.0.0,<2.4.0"' in message.split('pip install', 1)[1]
+    assert '\n' not in message
+
+
+@pytest.mark.parametrize('version', ['2.0.0', '2.3.6', '2.2.0+cu121'])
+def test_supported_version(monkeypatch, version):
+    module = types.SimpleNamespace(__version__=version)
+    monkeypatch.setattr(compatibility.importlib, 'import_module',
+                        lambda name: module)
+    compatibility.check_requirement(MMCV)
+
+
+@pytest.mark.parametrize('error', [
+    AssertionError('MMCV==2.2.0 is used but incompatible.'),
+    ModuleNotFoundError("No module named 'mmcv._ext'", name='mmcv._ext'),
+])
+def test_package_that_does_not_import(monkeypatch, error):
+
+    def fail(name):
+        raise error
+
+    monkeypatch.setattr(compatibility.importlib, 'import_module', fail)
+    with pytest.raises(ImportError, match='cannot be imported') as caught:
+        compatibility.check_requirement(
+            compatibility.Requirement('mmseg', 'onedl-mmsegmentation',
+                                      '1.2.0', '2.0.0'))
+    assert str(error).rstrip('.') in str(caught.value)
+    assert 'pip uninstall' in str(caught.value)
+
+
+@pytest.mark.parametrize('module, distribution', [
+    ('torch', 'torch'),
+    ('mmengine', 'onedl-mmengine'),
+    ('mmcv', 'onedl-mmcv'),
+    ('mmseg', 'onedl-mmsegmentation'),
+])
+def test_import_without_a_package_is_one_sentence(module, distribution):
+    """As seen by who types ``import mmseg_ssl``."""
+    code = f"""
+import sys
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name == {module!r}:
+            raise ModuleNotFoundError('No module', name=name)
+sys.meta_path.insert(0, Missing())
+try:
+    import mmseg_ssl
+except ImportError as error:
+    print(error)
+"""
+    process = subprocess.run(
+        [sys.executable, '-W', 'ignore', '-c', code], cwd=ROOT,
+        capture_output=True, text=True, timeout=120)
+    line = process.stdout.splitlines()[-1]
+    assert line.startswith(f'mmseg_ssl needs {module}>=')
+    assert f'pip install "{distribution}>=' in line
+    assert process.stderr == ''
+
+
+def test_classes_are_registered_in_mmseg():
+    assert MODELS.get('MeanTeacher') and MODELS.get('ReCo')
+    assert DATASETS.get('SemiSegDataset')
+    assert HOOKS.get('MeanTeacherHook') and LOOPS.get('TeacherStudentValLoop')
+    assert config_utils.MODULE2PACKAGE['mmseg_ssl'] == 'mmseg_ssl'
+
+
+def test_checkpoints_with_numpy_scalars_load_safely(tmp_path):
+    import numpy as np
+    path = tmp_path / 'checkpoint.pth'
+    dtypes = [np.dtype(code) for code in ('f4', 'f8', 'i8', 'u1', '?')]
+    torch.save([np.zeros(2, dtype) for dtype in dtypes], path)
+    reconstruct = np.zeros(0).__reduce__()[0]
+    with torch.serialization.safe_globals(
+            [np.ndarray, np.dtype, reconstruct]):
+        arrays = torch.load(path, weights_only=True)
+    assert [array.dtype for array in arrays] == dtypes
+
+
+@pytest.fixture(scope='module')
+def source_tree(tmp_path_factory) -> Path:
+    """The files that make the package, without what is not in git."""
+    tree = tmp_path_factory.mktemp('source')
+    for name in ('mmseg_ssl', 'configs', 'tools'):
+        shutil.copytree(ROOT / name, tree / name, symlinks=True,
+                        ignore=shutil.ignore_patterns('.mim', '__pycache__'))
+    for path in ROOT.iterdir():
+        if path.is_file():
+            shutil.copy(path, tree)
+    return tree
+
+
+def build(tree: Path, hook: str, out: Path) -> Path:
+    """Call a build hook of PEP 517 as pip does; returns what it wrote."""
+    out.mkdir()
+    code = (f'from setuptools import build_meta; '
+            f'print(build_meta.{hook}({str(out)!r}))')
+    process = subprocess.run(
+        [sys.executable, '-c', code], cwd=tree, capture_output=True,
+        text=True, timeout=300)
+    assert process.returncode == 0, process.stderr
+    return out / process.stdout.splitlines()[-1]
+
+
+def files_in(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob('*')
+            if path.is_file() and '__pycache__' not in path.parts}
+
+
+def test_wheel_ships_configs_and_tools(source_tree, tmp_path):
+    wheel = build(source_tree, 'build_wheel', tmp_path / 'out')
+    names = zipfile.ZipFile(wheel).namelist()
+    mim = 'mmseg_ssl/.mim/'
+    shipped = {name.removeprefix(mim) for name in names
+               if name.startswith(mim)}
+    expected = {f'{folder}/{name}' for folder in ('configs', 'tools')
+                for name in files_in(ROOT / folder)}
+    assert 'configs/_base_/splits/camvid/20-seed0.txt' in expected
+    assert expected <= shipped
+    assert 'mmseg_ssl/visualization/templates/report.html' in names
+    assert not [name for name in names if name.startswith('tests/')]
+
+
+def test_wheel_requires_no_openmmlab_package(source_tree, tmp_path):
+    wheel = zipfile.ZipFile(
+        build(source_tree, 'build_wheel', tmp_path / 'out'))
+    metadata, = (name for name in wheel.namelist()
+                 if name.endswith('.dist-info/METADATA'))
+    required = re.findall(r'^Requires-Dist: ([\w-]+)(?!.*extra)',
+                          wheel.read(metadata).decode(), re.MULTILINE)
+    assert 'torch' in required
+    assert not [name for name in required
+                if re.match(r'(onedl-)?mm(cv|engine|seg|pretrain)', name)]
+
+
+def test_sdist_builds_the_same_wheel(source_tree, tmp_path):
+    sdist = build(source_tree, 'build_sdist', tmp_path / 'sdist')
+    shutil.unpack_archive(sdist, tmp_path / 'unpacked')
+    unpacked, = (tmp_path / 'unpacked').iterdir()
+    wheels = [build(tree, 'build_wheel', tmp_path / name)
+              for tree, name in ((source_tree, 'a'), (unpacked, 'b'))]
+    contents = [set(zipfile.ZipFile(wheel).namelist()) for wheel in wheels]
+    assert contents[0] == contents[1]
+
+
+def test_editable_install_links_to_the_checkout(source_tree, tmp_path):
+    build(source_tree, 'build_editable', tmp_path / 'out')
+    for name in ('configs', 'tools'):
+        link = source_tree / 'mmseg_ssl' / '.mim' / name
+        assert link.is_symlink()
+        assert link.resolve() == source_tree / name
+
+
+def test_requirement_files_pin_the_tested_set():
+    lines = (ROOT / 'requirements.txt').read_text().splitlines()
+    pinned = [line for line in lines if line and not line.startswith('#')]
+    assert all('==' in line for line in pinned)
+    names = {line.split('==')[0] for line in pinned}
+    assert {'torch', 'torchvision', 'onedl-mmengine', 'onedl-mmcv',
+            'onedl-mmsegmentation'} <= names
