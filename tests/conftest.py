@@ -6,6 +6,7 @@ os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
 os.environ.setdefault('OMP_NUM_THREADS', '1')
 
 import copy
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 
@@ -37,6 +38,21 @@ def seed():
     """Same random numbers whichever tests run before."""
     torch.manual_seed(0)
     np.random.seed(0)
+
+
+@pytest.fixture(scope='session', autouse=True)
+def cache_dir(tmp_path_factory):
+    """Keep what the preflight hook remembers out of the home directory."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv('XDG_CACHE_HOME', str(tmp_path_factory.mktemp('cache')))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def plain_config_text(monkeypatch):
+    """Leave config texts unformatted; a runner spends seconds on it."""
+    monkeypatch.setattr('mmengine.config.config.FormatCode',
+                        lambda text, **_: (text, True), raising=False)
 
 
 @pytest.fixture(scope='session')
@@ -206,3 +222,67 @@ def scenes_on_disk(tmp_path_factory) -> Path:
             Image.fromarray(image).save(root / 'img_dir' / split / f'{i}.png')
             Image.fromarray(labels).save(root / 'ann_dir' / split / f'{i}.png')
     return root
+
+
+@pytest.fixture
+def make_cfg(scenes_on_disk, tmp_path) -> Callable[..., Config]:
+    """Make the config of a short run on the scenes, from the default runtime.
+
+    Arguments: config of the model, iterations, whether to load unlabelled
+    images as well; further keywords are merged into the config.
+    """
+    classes = dict(classes=('a', 'b', 'c'),
+                   palette=[[0, 0, 0], [0, 255, 0], [0, 0, 255]])
+    flip = dict(type='RandomFlip', prob=0.5)
+
+    def labeled(split: str, pipeline: list[dict]) -> dict:
+        return dict(
+            type='BaseSegDataset', metainfo=classes, img_suffix='.png',
+            serialize_data=False,  # it collects garbage, which takes seconds
+            data_root=str(scenes_on_disk), pipeline=pipeline,
+            data_prefix=dict(img_path=f'img_dir/{split}',
+                             seg_map_path=f'ann_dir/{split}'))
+
+    def make(model: dict, max_iters: int = 4, semi: bool = True,
+             **options) -> Config:
+        load = [dict(type='LoadImageFromFile'), dict(type='LoadAnnotations')]
+        pack = dict(type='PackSegInputs')
+        train_set = labeled('train', [*load, flip, pack])
+        if semi:
+            train_set = dict(
+                type='SemiSegDataset', labeled=train_set,
+                unlabeled=dict(
+                    type='UnlabeledDataset', serialize_data=False,
+                    data_root=str(scenes_on_disk),
+                    data_prefix=dict(img_path='img_dir/train'),
+                    pipeline=[load[0], flip, pack]))
+        cfg = Config.fromfile(ROOT / 'configs/_base_/default_runtime.py')
+        cfg.merge_from_dict(dict(
+            model=model,
+            train_dataloader=dict(
+                batch_size=2, num_workers=0, dataset=train_set,
+                sampler=dict(type='InfiniteSampler', shuffle=True)),
+            val_dataloader=dict(
+                batch_size=1, num_workers=0, dataset=labeled(
+                    'val', [*load, pack]),
+                sampler=dict(type='DefaultSampler', shuffle=False)),
+            val_evaluator=dict(type='IoUMetric', iou_metrics=['mIoU']),
+            optim_wrapper=dict(
+                type='OptimWrapper',
+                optimizer=dict(type='SGD', lr=0.02, momentum=0.9)),
+            train_cfg=dict(type='IterBasedTrainLoop', max_iters=max_iters,
+                           val_interval=1000),
+            val_cfg=dict(type='ValLoop'),
+            default_hooks=dict(
+                checkpoint=dict(interval=1000), logger=dict(interval=1)),
+            log_level='WARNING',
+            work_dir=str(tmp_path / 'run')))
+        # one name, one logger and message hub: runs must not share them
+        cfg.experiment_name = uuid.uuid4().hex
+        cfg.visualizer.name = cfg.experiment_name
+        if model['type'] != 'EncoderDecoder':
+            cfg.custom_hooks.append(dict(type='MeanTeacherHook'))
+        cfg.merge_from_dict(options)
+        return cfg
+
+    return make

@@ -8,7 +8,9 @@ from mmseg.registry import LOOPS
 class TeacherStudentValLoop(ValLoop):
     """Validate the teacher, then the student.
 
-    Metrics appear as ``teacher/mIoU`` and ``student/mIoU``. Use it as
+    Metrics appear as ``teacher/mIoU`` and ``student/mIoU``; those of the
+    network that predicts (``test_cfg['predict_on']`` of the model) also as
+    ``mIoU``, by which checkpoints are compared. Use it as
     ``val_cfg = dict(type='TeacherStudentValLoop')`` with a
     :class:`mmseg_ssl.methods.mean_teacher.MeanTeacher`.
     """
@@ -17,7 +19,8 @@ class TeacherStudentValLoop(ValLoop):
         """Run validation once for each network.
 
         Returns:
-            dict[str, float]: Metrics of both, prefixed by who predicted.
+            dict[str, float]: Metrics of both, prefixed by who predicted, and
+            those of the configured one without a prefix.
         """
         self.runner.call_hook('before_val')
         self.runner.call_hook('before_val_epoch')
@@ -26,19 +29,22 @@ class TeacherStudentValLoop(ValLoop):
         if is_model_wrapper(model):
             model = model.module
         configured = model.test_cfg['predict_on']
-        metrics = {}
+        metrics_by_name = {}
         try:
             for name in ('teacher', 'student'):
                 model.test_cfg['predict_on'] = name
-                metrics.update(self._evaluate(prefix=name))
+                metrics_by_name[name] = self._evaluate()
         finally:
             model.test_cfg['predict_on'] = configured
+        metrics = dict(metrics_by_name[configured])
+        for name, values in metrics_by_name.items():
+            metrics.update(
+                {f'{name}/{key}': value for key, value in values.items()})
         self.runner.call_hook('after_val_epoch', metrics=metrics)
         self.runner.call_hook('after_val')
         return metrics
 
-    def _evaluate(self, prefix: str) -> dict[str, float]:
+    def _evaluate(self) -> dict[str, float]:
         for idx, data_batch in enumerate(self.dataloader):
             self.run_iter(idx, data_batch)
-        metrics = self.evaluator.evaluate(len(self.dataloader.dataset))
-        return {f'{prefix}/{key}': value for key, value in metrics.items()}
+        return self.evaluator.evaluate(len(self.dataloader.dataset))

@@ -106,5 +106,5 @@ def test_mixed_precision(make_model, make_batch, method, dtype):
         if hasattr(model, 'teacher'):
             model.teacher.update_parameters(model.student)
         assert all(value.isfinite() for value in logged.values())
-        losses.append((logged.get('loss_ce', logged.get('decode.loss_ce'))))
+        losses.append(logged.get('loss_ce', logged.get('decode.loss_ce')))
     assert losses[-1] < 0.8 * losses[0]
