@@ -48,13 +48,6 @@ def cache_dir(tmp_path_factory):
         yield
 
 
-@pytest.fixture(autouse=True)
-def plain_config_text(monkeypatch):
-    """Leave config texts unformatted; a runner spends seconds on it."""
-    monkeypatch.setattr('mmengine.config.config.FormatCode',
-                        lambda text, **_: (text, True), raising=False)
-
-
 @pytest.fixture(scope='session')
 def project_root() -> Path:
     return ROOT
@@ -256,7 +249,9 @@ def make_cfg(scenes_on_disk, tmp_path) -> Callable[..., Config]:
                     data_root=str(scenes_on_disk),
                     data_prefix=dict(img_path='img_dir/train'),
                     pipeline=[load[0], flip, pack]))
-        cfg = Config.fromfile(ROOT / 'configs/_base_/default_runtime.py')
+        cfg = Config.fromfile(
+            ROOT / 'configs/_base_/default_runtime.py',
+            format_python_code=False)  # it takes seconds
         cfg.merge_from_dict(dict(
             model=model,
             train_dataloader=dict(
