@@ -223,21 +223,6 @@ def class_rows(groups: dict[str, list[TrainingRun]],
     return rows
 
 
-def markdown_table(runs: Sequence[TrainingRun]) -> str:
-    """The table of runs for a README."""
-    lines = ['| run | seed | iterations | mIoU last | mIoU best | s/iter | '
-             'memory (MiB) | config | log |',
-             '|---|---|---|---|---|---|---|---|---|']
-    for row in run_rows(runs):
-        seconds = '' if row['seconds'] is None else f'{row["seconds"]:.2f}'
-        memory = '' if row['memory'] is None else f'{row["memory"]:.0f}'
-        lines.append(
-            f'| {row["name"]} | {row["seed"]} | {row["iterations"]} | '
-            f'{row["last"]:.2f} | {row["best"]:.2f} | {seconds} | {memory} | '
-            f'`{row["config"]}` | `{row["log_hash"]}` |')
-    return '\n'.join(lines)
-
-
 def write_report(runs: Sequence[TrainingRun], out: str | Path,
                  num_images: int = 6, title: str = 'Comparison') -> None:
     """Write the page.

@@ -137,7 +137,7 @@ def read_run(name: str, work_dir: str | Path) -> TrainingRun:
         config=Config.fromfile(configs[-1]),
         train=train,
         val=val,
-        class_iou=_read_class_iou(text, list(val)),
+        class_iou=_read_class_iou(text, val),
         log_hash=hashlib.sha256(text.encode()).hexdigest()[:8])
 
 
@@ -175,11 +175,11 @@ def _to_curves(points: dict[int, dict[str, float]]) -> dict[str, Curve]:
     return curves
 
 
-def _read_class_iou(log: str, keys: list[str]) -> dict[str, float]:
+def _read_class_iou(log: str, val: dict[str, Curve]) -> dict[str, float]:
     """Per-class IoU of the last validation, from mmseg's tables in the log.
 
     A validation of teacher and student prints one table each, in the order
-    of their metrics.
+    of their metrics, and repeats the mean of one of them as ``mIoU``.
     """
     tables: list[dict[str, float]] = []
     for line in log.splitlines():
@@ -187,7 +187,10 @@ def _read_class_iou(log: str, keys: list[str]) -> dict[str, float]:
             tables.append({})
         elif tables and (row := _TABLE_ROW.match(line)):
             tables[-1][row[1]] = float(row[2])
-    by_table = [key for key in keys if key.split('/')[-1] == 'mIoU']
-    if len(tables) < len(by_table):
+    ranked = mean_iou_key(list(val))
+    printed = [key for key in val if key.endswith('/mIoU')] or [ranked]
+    if len(tables) < len(printed):
         return {}
-    return tables[by_table.index(mean_iou_key(keys)) - len(by_table)]
+    whose = next((i for i, key in enumerate(printed)
+                  if val[key].last == val[ranked].last), 0)
+    return tables[whose - len(printed)]

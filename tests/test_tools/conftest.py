@@ -1,3 +1,5 @@
+import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -113,7 +115,6 @@ def run_tool():
     """Call a command line of the project; returns (exit code, output)."""
 
     def run(*command, timeout=300, **env) -> tuple[int, str]:
-        import os
         process = subprocess.run(
             [str(part) for part in command], stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, text=True, timeout=timeout, cwd=ROOT,
@@ -122,3 +123,15 @@ def run_tool():
         return process.returncode, process.stdout
 
     return run
+
+
+@pytest.fixture
+def call_main(monkeypatch):
+    """Call the ``main`` of a tool in this process, which saves its imports."""
+
+    def call(tool: str, *arguments) -> None:
+        monkeypatch.setattr(
+            sys, 'argv', [tool, *(str(part) for part in arguments)])
+        runpy.run_path(str(ROOT / tool))['main']()
+
+    return call

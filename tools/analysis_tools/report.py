@@ -3,7 +3,7 @@
 ``python tools/analysis_tools/report.py OUT.html --run NAME=WORK_DIR ...``
 
 The first run is the baseline. Give several runs the same NAME to show them as
-seeds of one thing. The table is printed in Markdown too.
+seeds of one thing. ``results_table.py`` prints the same numbers for a README.
 """
 import argparse
 import sys
@@ -13,7 +13,7 @@ import matplotlib
 
 import mmseg_ssl  # noqa: F401  (registers what configs name)
 from mmseg_ssl.engine.environment import keep_freed_memory
-from mmseg_ssl.visualization.report import markdown_table, write_report
+from mmseg_ssl.visualization.report import write_report
 from mmseg_ssl.visualization.run_log import read_run
 
 
@@ -50,7 +50,9 @@ def main() -> None:
         write_report(runs, args.out, args.num_images, args.title)
     except FileNotFoundError as error:
         sys.exit(f'report.py: {error}')
-    print(markdown_table(runs))
+    for run in runs:
+        print(f'{run.name}: {run.miou.last:.1f} mIoU at iteration '
+              f'{run.iterations} (best {run.miou.best[0]:.1f})')
     print(args.out.resolve())
 
 

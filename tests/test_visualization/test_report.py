@@ -1,0 +1,181 @@
+import base64
+import html.parser
+import io
+import math
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.model import revert_sync_batchnorm
+from mmseg.registry import MODELS
+from PIL import Image
+
+from mmseg_ssl.visualization import report
+from mmseg_ssl.visualization.run_log import Curve, TrainingRun
+
+
+def make_run(name: str, miou: list[float], seed: int = 0,
+             **fields) -> TrainingRun:
+    steps = [100 * (i + 1) for i in range(len(miou))]
+    default = dict(
+        work_dir=Path('work_dirs') / name,
+        config_path=Path(f'{name.lower()}_config.py'),
+        config=Config(dict(randomness=dict(seed=seed))),
+        train=dict(
+            loss=Curve(steps, [1.0] * len(steps)),
+            time=Curve(steps, [0.25] * len(steps)),
+            memory=Curve(steps, [2048.0] * len(steps))),
+        val=dict(mIoU=Curve(steps, miou)),
+        class_iou={'sky': 80.0, 'road': 40.0},
+        log_hash=f'{seed:08x}')
+    return TrainingRun(name, **{**default, **fields})
+
+
+class Page(html.parser.HTMLParser):
+    """Text and images of a page, and a check that its tags are closed."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.words: list[str] = []
+        self.images: list[dict] = []
+        self.open: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        if tag == 'img':
+            self.images.append(dict(attributes))
+        elif tag not in ('meta', 'br'):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] != 'style':
+            self.words += data.split()
+
+    @property
+    def text(self) -> str:
+        return ' '.join(self.words)
+
+
+@pytest.fixture
+def runs():
+    return [
+        make_run('Supervised', [30.0, 40.0]),
+        make_run('ReCo', [35.0, 46.0], seed=0),
+        make_run('ReCo', [47.0, 44.0], seed=1,
+                 class_iou={'sky': 90.0, 'road': math.nan}),
+    ]
+
+
+def test_rows_compare_with_the_first_name(runs):
+    rows = report.run_rows(runs)
+    assert [row['gain'] for row in rows] == [None, 6.0, 4.0]
+    assert [row['last'] for row in rows] == [40.0, 46.0, 44.0]
+    assert (rows[2]['best'], rows[2]['best_at']) == (47.0, 100)
+    assert rows[0]['seconds'] == 0.25 and rows[0]['memory'] == 2048.0
+
+
+def test_summary_of_seeds(runs):
+    row, = report.summary_rows(runs)
+    assert (row['name'], row['count'], row['last']) == ('ReCo', 2, 45.0)
+    assert row['last_std'] == pytest.approx(math.sqrt(2))
+
+
+def test_class_rows_average_over_seeds(runs):
+    sky, road = report.class_rows(report.group_runs(runs),
+                                  {'sky': 'rgb(1, 2, 3)'})
+    assert sky['iou'] == {'Supervised': 80.0, 'ReCo': 85.0}
+    assert sky['colour'] == 'rgb(1, 2, 3)' and road['colour'] is None
+    assert road['iou']['Supervised'] == 40.0
+    assert math.isnan(road['iou']['ReCo'])
+
+
+def test_runs_without_tables_are_left_out_of_the_class_rows(runs):
+    runs[0].class_iou = {}
+    rows = report.class_rows(report.group_runs(runs), {})
+    assert list(rows[0]['iou']) == ['ReCo']
+    for run in runs:
+        run.class_iou = {}
+    assert report.class_rows(report.group_runs(runs), {}) == []
+
+
+def test_colour_paints_classes_and_void():
+    labels = np.array([[0, 1, 255]])
+    painted = report.colour(labels, [[1, 2, 3], [4, 5, 6]])
+    assert painted.tolist() == [[[1, 2, 3], [4, 5, 6], [255, 255, 255]]]
+
+
+def test_page_without_pictures(runs, tmp_path):
+    out = tmp_path / 'new' / 'report.html'
+    report.write_report(runs, out, num_images=0, title='A <b> & c')
+    text = out.read_text()
+    page = Page(text)
+    assert page.open == []
+    assert 'A <b> & c' in page.text
+    assert 'supervised_config' in page.text and '45.0 ± 1.4' in page.text
+    assert '+6.0' in page.text and 'absent' in page.text
+    assert len(page.images) == 2  # the two figures
+    # one file that needs no other and no network
+    assert all(image['src'].startswith('data:') for image in page.images)
+    assert not re.search(r'(src|href)="(?!data:)', text)
+    assert not re.search(r'url\(|@import|<script', text)
+
+
+def test_page_of_a_single_run(tmp_path):
+    report.write_report([make_run('Only', [10.0])], tmp_path / 'r.html', 0)
+    page = Page((tmp_path / 'r.html').read_text())
+    assert 'Only' in page.text and 'vs.' not in page.text
+
+
+@pytest.fixture
+def trained_run(tiny_segmentor, make_cfg, tmp_path):
+    """A run whose checkpoint makes the network answer class 1 everywhere."""
+
+    def make(name: str, answer: int) -> TrainingRun:
+        cfg = make_cfg(tiny_segmentor(), semi=False)
+        model = revert_sync_batchnorm(MODELS.build(cfg.model))
+        torch.nn.init.zeros_(model.decode_head.conv_seg.weight)
+        with torch.no_grad():
+            model.decode_head.conv_seg.bias[:] = torch.eye(3)[answer]
+        work_dir = tmp_path / name
+        work_dir.mkdir()
+        torch.save(dict(state_dict=model.state_dict()),
+                   work_dir / 'iter_2.pth')
+        (work_dir / 'last_checkpoint').write_text('iter_2.pth')
+        return make_run(name, [1.0], config=cfg, work_dir=work_dir)
+
+    return make
+
+
+def test_pictures_show_image_truth_and_every_prediction(
+        trained_run, scenes_on_disk, tmp_path):
+    runs = [trained_run('Supervised', 1), trained_run('Ours', 2)]
+    pictures, metainfo = report.make_pictures(runs, num_images=2)
+    assert [picture.name for picture in pictures] == ['0', '1']
+    for picture in pictures:
+        folder = scenes_on_disk / 'ann_dir/val'
+        truth = np.asarray(Image.open(folder / f'{picture.name}.png'))
+        assert np.array_equal(picture.truth, truth)
+        image = scenes_on_disk / 'img_dir/val' / f'{picture.name}.png'
+        assert np.array_equal(picture.image, np.asarray(Image.open(image)))
+        assert (picture.predictions['Supervised'] == 1).all()
+        assert (picture.predictions['Ours'] == 2).all()
+    assert metainfo['classes'] == ('a', 'b', 'c')
+
+    report.write_report(runs, tmp_path / 'r.html', num_images=2)
+    page = Page((tmp_path / 'r.html').read_text())
+    labels = [image for image in page.images if image.get('class') == 'labels']
+    assert len(labels) == 2 * 3  # truth and two predictions of two images
+    encoded = labels[1]['src'].partition('base64,')[2]
+    painted = np.asarray(Image.open(io.BytesIO(base64.b64decode(encoded))))
+    assert (painted == [0, 255, 0]).all()  # class 1 in the palette
+
+
+def test_more_images_asked_than_there_are(trained_run):
+    pictures, _ = report.make_pictures([trained_run('Ours', 0)], 100)
+    assert [picture.name for picture in pictures] == ['0', '1', '2']

@@ -1,0 +1,151 @@
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+from mmseg_ssl.visualization.run_log import mean_iou_key, read_run
+
+TABLE = """\
+11/21 03:17:56 - mmengine - INFO - per class results:
+11/21 03:17:56 - mmengine - INFO -
++----------+-------+-------+
+|  Class   |  IoU  |  Acc  |
++----------+-------+-------+
+|   sky    | {0} |  99.0 |
+| big road | {1} | 97.1 |
+|   bird   |  nan  |  nan  |
++----------+-------+-------+
+"""
+
+
+def write_session(work_dir: Path, time: str, lines: list[dict],
+                  log: str = '') -> None:
+    folder = work_dir / time / 'vis_data'
+    folder.mkdir(parents=True)
+    folder.joinpath('scalars.json').write_text(
+        ''.join(json.dumps(line) + '\n' for line in lines))
+    folder.parent.joinpath(f'{time}.log').write_text(log)
+
+
+def train_line(step: int, loss: float, **more: float) -> dict:
+    return dict(loss=loss, time=0.5, iter=step, step=step, **more)
+
+
+@pytest.fixture
+def work_dir(tmp_path):
+    (tmp_path / 'my_config.py').write_text('randomness = dict(seed=3)\n')
+    return tmp_path
+
+
+def test_a_run_of_one_session(work_dir):
+    write_session(work_dir, '20260101_000000', [
+        train_line(1, 2.0, memory=900.0),
+        train_line(2, 1.0, memory=950.0) | dict(time=9.0),
+        dict(aAcc=70.0, mIoU=40.0, time=0.1, step=2),
+        train_line(3, 0.5),
+        train_line(4, 0.25),
+        dict(aAcc=60.0, mIoU=35.0, time=0.1, step=4),
+    ], TABLE.format('10.00', '20.00') + TABLE.format('30.00', '40.00'))
+    run = read_run('mine', work_dir)
+    assert run.name == 'mine' and run.config_path.stem == 'my_config'
+    assert run.train['loss'].steps == [1, 2, 3, 4]
+    assert run.train['loss'].values == [2.0, 1.0, 0.5, 0.25]
+    assert run.miou.last == 35.0
+    assert run.miou.best == (40.0, 2)
+    assert (run.iterations, run.seed) == (4, 3)
+    assert run.seconds_per_iteration == 0.5  # the pause at 2 does not count
+    assert run.peak_memory == 950.0
+    assert math.isnan(run.class_iou.pop('bird'))  # absent in the images
+    assert run.class_iou == {'sky': 30.0, 'big road': 40.0}
+
+
+def test_a_resumed_run_continues_the_curves(work_dir):
+    """The first session went to 4, its last checkpoint was that of 2."""
+    write_session(work_dir, '20260101_000000', [
+        train_line(1, 9.0), train_line(2, 8.0), dict(mIoU=10.0, step=2),
+        train_line(3, -1.0), train_line(4, -1.0), dict(mIoU=-1.0, step=4)])
+    write_session(work_dir, '20260102_000000', [
+        train_line(3, 7.0), train_line(4, 6.0), dict(mIoU=20.0, step=4)])
+    run = read_run('mine', work_dir)
+    assert run.train['loss'].values == [9.0, 8.0, 7.0, 6.0]
+    assert run.miou.values == [10.0, 20.0]
+
+
+def test_a_run_that_was_started_anew(work_dir):
+    write_session(work_dir, '20260101_000000', [
+        train_line(step, -1.0) for step in range(1, 9)])
+    write_session(work_dir, '20260102_000000', [
+        train_line(1, 5.0), dict(mIoU=20.0, step=1)])
+    run = read_run('mine', work_dir)
+    assert run.train['loss'].values == [5.0]
+    assert run.iterations == 1
+
+
+def test_teacher_and_student(work_dir):
+    validation = {'teacher/mIoU': 50.0, 'student/mIoU': 45.0, 'step': 1}
+    write_session(
+        work_dir, '20260101_000000', [train_line(1, 1.0), validation],
+        TABLE.format('60.00', '40.00') + TABLE.format('50.00', '40.00'))
+    run = read_run('mine', work_dir)
+    assert run.metric == 'teacher/mIoU' and run.miou.last == 50.0
+    assert run.class_iou['sky'] == 60.0
+
+
+@pytest.mark.parametrize('predicts, sky', [('teacher', 60.0),
+                                           ('student', 50.0)])
+def test_the_network_that_predicts_is_named_plainly(work_dir, predicts, sky):
+    validation = {'teacher/mIoU': 50.0, 'student/mIoU': 45.0, 'step': 1}
+    validation['mIoU'] = validation[f'{predicts}/mIoU']
+    write_session(
+        work_dir, '20260101_000000', [train_line(1, 1.0), validation],
+        TABLE.format('60.00', '40.00') + TABLE.format('50.00', '40.00'))
+    run = read_run('mine', work_dir)
+    assert run.metric == 'mIoU'
+    assert run.miou.last == validation[f'{predicts}/mIoU']
+    assert run.class_iou['sky'] == sky
+
+
+def test_mean_iou_key():
+    assert mean_iou_key(['aAcc', 'student/mIoU', 'mIoU']) == 'mIoU'
+    with pytest.raises(ValueError, match=r"no mIoU among .*\['aAcc'\]"):
+        mean_iou_key(['aAcc'])
+
+
+def test_what_is_logged_decides_the_hash(work_dir, tmp_path_factory):
+    line = [train_line(1, 1.0), dict(mIoU=1.0, step=1)]
+    write_session(work_dir, '20260101_000000', line, 'some log')
+    other = tmp_path_factory.mktemp('other')
+    (other / 'c.py').write_text('')
+    write_session(other, '20260101_000000', line, 'another log')
+    first, second = read_run('a', work_dir), read_run('a', other)
+    assert len(first.log_hash) == 8
+    assert first.log_hash == read_run('b', work_dir).log_hash
+    assert first.log_hash != second.log_hash
+
+
+def test_no_memory_and_no_time(work_dir):
+    write_session(work_dir, '20260101_000000', [dict(mIoU=1.0, step=1)])
+    run = read_run('mine', work_dir)
+    assert run.peak_memory is None and run.seconds_per_iteration is None
+    assert run.class_iou == {}
+
+
+def test_moved_checkpoint(work_dir):
+    write_session(work_dir, '20260101_000000', [dict(mIoU=1.0, step=1)])
+    run = read_run('mine', work_dir)
+    with pytest.raises(FileNotFoundError, match='holds no checkpoint'):
+        _ = run.checkpoint
+    (work_dir / 'last_checkpoint').write_text('/where/it/was/iter_1.pth\n')
+    assert run.checkpoint == work_dir / 'iter_1.pth'
+
+
+def test_folder_without_a_training(tmp_path):
+    with pytest.raises(FileNotFoundError, match='not the work directory'):
+        read_run('mine', tmp_path)
+
+
+def test_training_without_a_validation(work_dir):
+    write_session(work_dir, '20260101_000000', [train_line(1, 1.0)])
+    with pytest.raises(FileNotFoundError, match='no validation'):
+        read_run('mine', work_dir)
