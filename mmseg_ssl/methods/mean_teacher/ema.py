@@ -3,7 +3,7 @@ import torch
 from mmengine.model import MomentumAnnealingEMA
 from torch import nn
 
-NORM_STATISTICS = ('student', 'own')
+NORM_STATISTICS = ('own', 'student')
 
 
 class TeacherEMA(MomentumAnnealingEMA):
@@ -20,18 +20,21 @@ class TeacherEMA(MomentumAnnealingEMA):
     Args:
         model (nn.Module): The student.
         momentum (float): Final weight of the new value, m. Defaults to 0.01.
-        norm_statistics (str): Where the running statistics of batch norm come
-            from. ``'student'``: they are copied, and the teacher always
-            predicts with them (eval mode). ``'own'``: the teacher makes
-            pseudo-labels with the statistics of its own batch and averages
-            those itself (its norm layers are in train mode), as the
-            released code of ReCo does. Defaults to ``'student'``.
+        norm_statistics (str): Where the statistics of batch norm come from.
+            ``'own'``: the teacher makes pseudo-labels with the statistics of
+            its own batch and averages those itself (its norm layers are in
+            train mode), as the released code of ReCo does. ``'student'``: the
+            student's running statistics are copied, and the teacher always
+            predicts with them (eval mode). They belong to the student's
+            present weights, and to its augmented images, so they fit the
+            averaged weights only once the learning rate is small.
+            Defaults to ``'own'``.
     """
 
     def __init__(self,
                  model: nn.Module,
                  momentum: float = 0.01,
-                 norm_statistics: str = 'student') -> None:
+                 norm_statistics: str = 'own') -> None:
         if norm_statistics not in NORM_STATISTICS:
             raise ValueError(
                 f'norm_statistics must be one of {NORM_STATISTICS}, but got '

@@ -64,7 +64,7 @@ class MeanTeacher(BaseSegmentor):
         momentum (float): Weight of the student in an update of the teacher,
             :math:`\theta' = (1 - m) \theta' + m \theta`. Defaults to 0.01.
         norm_statistics (str): See :class:`TeacherEMA`.
-            Defaults to ``'student'``.
+            Defaults to ``'own'``.
         augmentation (dict, optional): Arguments of
             :class:`mmseg_ssl.datasets.PseudoLabelAugmentation`.
             Defaults to None.
@@ -82,7 +82,7 @@ class MeanTeacher(BaseSegmentor):
                  mixing: str | None = 'classmix',
                  strong_threshold: float = 0.97,
                  momentum: float = 0.01,
-                 norm_statistics: str = 'student',
+                 norm_statistics: str = 'own',
                  augmentation: OptConfigType = None,
                  data_preprocessor: OptConfigType = None,
                  test_cfg: OptConfigType = None,

@@ -87,7 +87,7 @@ def cutout(batch: PseudoLabeled,
     perturbations <https://arxiv.org/abs/1906.01916>`_.
     """
     mask = random_rectangles(
-        *batch.labels.shape, batch.labels.device, generator=generator)
+        *batch.labels.shape, device=batch.labels.device, generator=generator)
     return PseudoLabeled(
         images=batch.images.masked_fill(mask.unsqueeze(1), 0),
         labels=batch.labels.masked_fill(mask, IGNORE_INDEX),
@@ -102,7 +102,7 @@ def cutmix(batch: PseudoLabeled,
     perturbations <https://arxiv.org/abs/1906.01916>`_.
     """
     mask = random_rectangles(
-        *batch.labels.shape, batch.labels.device, generator=generator)
+        *batch.labels.shape, device=batch.labels.device, generator=generator)
     return _paste(batch, mask)
 
 
