@@ -167,7 +167,7 @@ def _draw(axes: Axes, panel: Panel, title: str) -> None:
 def _draw_legend(axes: Axes, legend: Sequence[Swatch], columns: int) -> None:
     axes.axis('off')
     handles = [
-        Patch(facecolor=tuple(value / 255 for value in swatch.colour),
+        Patch(facecolor='#{:02x}{:02x}{:02x}'.format(*swatch.colour),
               edgecolor='grey', label=swatch.text) for swatch in legend
     ]
     axes.legend(handles=handles, ncols=min(columns, len(handles)),

@@ -183,6 +183,7 @@ def run_rows(runs: Sequence[TrainingRun]) -> list[dict[str, Any]]:
             seed=run.seed,
             iterations=run.iterations,
             last=run.miou.last,
+            last_at=run.miou.steps[-1],
             gain=None if run.name == runs[0].name
             else run.miou.last - baseline,
             best=best,

@@ -52,7 +52,7 @@ def main() -> None:
         sys.exit(f'report.py: {error}')
     for run in runs:
         print(f'{run.name}: {run.miou.last:.1f} mIoU at iteration '
-              f'{run.iterations} (best {run.miou.best[0]:.1f})')
+              f'{run.miou.steps[-1]} (best {run.miou.best[0]:.1f})')
     print(args.out.resolve())
 
 
