@@ -86,8 +86,9 @@ def cutout(batch: PseudoLabeled,
     From `Semi-supervised semantic segmentation needs strong, varied
     perturbations <https://arxiv.org/abs/1906.01916>`_.
     """
+    batch_size, height, width = batch.labels.shape
     mask = random_rectangles(
-        *batch.labels.shape, device=batch.labels.device, generator=generator)
+        batch_size, height, width, batch.labels.device, generator)
     return PseudoLabeled(
         images=batch.images.masked_fill(mask.unsqueeze(1), 0),
         labels=batch.labels.masked_fill(mask, IGNORE_INDEX),
@@ -101,8 +102,9 @@ def cutmix(batch: PseudoLabeled,
     From `Semi-supervised semantic segmentation needs strong, varied
     perturbations <https://arxiv.org/abs/1906.01916>`_.
     """
+    batch_size, height, width = batch.labels.shape
     mask = random_rectangles(
-        *batch.labels.shape, device=batch.labels.device, generator=generator)
+        batch_size, height, width, batch.labels.device, generator)
     return _paste(batch, mask)
 
 
