@@ -48,6 +48,10 @@ class RandomSeedHook(Hook):
         """Seed what draws the next batch."""
         _seed_data(runner, runner.iter + 1)
 
+    def after_val(self, runner: Runner) -> None:
+        """Seed it again, as validation may have drawn in between."""
+        _seed_data(runner, runner.iter)
+
 
 def _entropy(runner: Runner, iteration: int) -> np.random.SeedSequence:
     return np.random.SeedSequence((runner.seed, iteration, get_rank()))
