@@ -42,8 +42,7 @@ _once() {  # FILES... -- COMMAND...: unless it ran with these very files
     stamp=.venv/installed-$(_fingerprint .venv/bin/python "${files[@]}")
     [[ -e $stamp ]] && return
     echo "== environment: installing ${files[*]}"
-    "$@"
-    touch "$stamp"
+    "$@" && touch "$stamp"
 }
 
 setup_env() {
