@@ -38,7 +38,7 @@ def test_weights_follow_the_closed_form_of_the_warm_up():
 
 def test_weights_equal_those_of_mmengines_average():
     student = make_student()
-    teacher = TeacherEMA(student, momentum=0.05)
+    teacher = TeacherEMA(student, momentum=0.05, norm_statistics='student')
     reference = MomentumAnnealingEMA(student, momentum=0.05, gamma=1)
     for _ in range(100):
         move(student)
@@ -49,14 +49,17 @@ def test_weights_equal_those_of_mmengines_average():
         torch.testing.assert_close(value, expected, msg=name)
 
 
-def test_first_update_copies_the_student():
+@pytest.mark.parametrize('norm_statistics', ['student', 'own'])
+def test_first_update_copies_the_student(norm_statistics):
     student = make_student()
-    teacher = TeacherEMA(student)
+    teacher = TeacherEMA(student, norm_statistics=norm_statistics)
     move(student)
     teacher.update_parameters(student)
-    for value, expected in zip(teacher.module.state_dict().values(),
-                               student.state_dict().values()):
-        assert torch.equal(value, expected)
+    for (name, value), expected in zip(teacher.module.state_dict().items(),
+                                       student.state_dict().values()):
+        is_statistic = 'running' in name or 'tracked' in name
+        copied = norm_statistics == 'student' or not is_statistic
+        assert torch.equal(value, expected) == copied, name
 
 
 def test_teacher_needs_no_gradient_and_updates_in_place():
@@ -133,9 +136,12 @@ def test_modes(norm_statistics):
         assert in_training == ({nn.BatchNorm2d} if own and mode else set())
 
 
-def test_teacher_is_in_eval_mode_before_any_call_of_train():
-    teacher = TeacherEMA(make_student())
-    assert not any(m.training for m in teacher.modules())
+@pytest.mark.parametrize('norm_statistics', ['student', 'own'])
+def test_mode_is_right_before_any_call_of_train(norm_statistics):
+    teacher = TeacherEMA(make_student(), norm_statistics=norm_statistics)
+    expected = [isinstance(m, nn.BatchNorm2d) and norm_statistics == 'own'
+                for m in teacher.modules()]
+    assert [m.training for m in teacher.modules()] == expected
 
 
 def test_state_survives_a_checkpoint(tmp_path):
