@@ -7,7 +7,7 @@ os.environ.setdefault('OMP_NUM_THREADS', '1')
 
 import copy
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -215,6 +215,80 @@ def scenes_on_disk(tmp_path_factory) -> Path:
             Image.fromarray(image).save(root / 'img_dir' / split / f'{i}.png')
             Image.fromarray(labels).save(root / 'ann_dir' / split / f'{i}.png')
     return root
+
+
+SMALL = (48, 64)  # height, width of what a shrunken config sees
+
+
+def nested_dicts(node: object) -> Iterator[dict]:
+    """Yield every dict inside ``node``, itself included."""
+    if isinstance(node, dict):
+        yield node
+        node = list(node.values())
+    if isinstance(node, (list, tuple)):
+        for child in node:
+            yield from nested_dicts(child)
+
+
+def shrink_pipeline(transform: dict) -> None:
+    """Make a transform work on small images."""
+    if 'scale' in transform:
+        transform['scale'] = SMALL[::-1]
+    if 'crop_size' in transform:
+        transform['crop_size'] = SMALL
+
+
+def write_layout(dataset: dict, root: Path, num_classes: int) -> None:
+    """Write what a leaf dataset config will look for, with small images."""
+    rng = np.random.default_rng(0)
+    prefix = dataset['data_prefix']
+    stems = [f'extra{i}' for i in range(3)]
+    if dataset.get('ann_file'):
+        stems += Path(dataset['ann_file']).read_text().split()
+    suffix = '.png' if 'Scenes' in dataset['type'] else '.jpg'
+    image_dir = root / prefix['img_path']
+    image_dir.mkdir(parents=True, exist_ok=True)
+    for stem in stems:
+        image, labels = draw_scene(rng, num_classes, SMALL)
+        Image.fromarray(image).save(image_dir / (stem + suffix))
+        if 'seg_map_path' in prefix:
+            label_dir = root / prefix['seg_map_path']
+            label_dir.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(labels).save(label_dir / f'{stem}.png')
+
+
+@pytest.fixture
+def shrunken_config(tmp_path) -> Callable[[Path], Config]:
+    """Load a shipped config, small enough to run, with data to run on.
+
+    The model stays as it is; its images become small, and are written to
+    disk in the layout that the config expects.
+    """
+
+    def load(path: Path) -> Config:
+        cfg = Config.fromfile(path, format_python_code=False)
+        root = tmp_path / 'data' / path.stem
+        for node in nested_dicts([cfg.train_dataloader, cfg.val_dataloader,
+                                  cfg.test_dataloader]):
+            if 'data_prefix' in node:
+                write_layout(node, root, cfg.num_classes)
+                node['data_root'] = str(root)
+                for transform in node['pipeline']:
+                    shrink_pipeline(transform)
+        for node in nested_dicts(cfg.model):
+            if 'size' in node:  # of the data preprocessor
+                node['size'] = SMALL
+        for loader in (cfg.train_dataloader, cfg.val_dataloader,
+                       cfg.test_dataloader):
+            loader.update(num_workers=0, persistent_workers=False)
+        cfg.train_dataloader.batch_size = 2
+        cfg.work_dir = str(tmp_path / 'work' / path.stem)
+        cfg.experiment_name = uuid.uuid4().hex
+        cfg.visualizer.name = cfg.experiment_name
+        cfg.log_level = 'WARNING'
+        return cfg
+
+    return load
 
 
 @pytest.fixture

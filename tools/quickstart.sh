@@ -55,8 +55,8 @@ if [[ -z $data_root ]]; then
 else
     name=$(basename "$data_root")-$(cksum <<< "$data_root" | cut -d' ' -f1)
     work=work_dirs/quickstart/$name-$iterations
-    supervised=configs/supervised/supervised_${net}_1xb8-1500it_camvid-120x160-20l.py
-    reco=configs/reco/reco-classmix_${net}_1xb4-1500it_camvid-120x160-20l.py
+    supervised=configs/supervised/supervised_${net}_1xb8-4k_camvid-120x160-20l.py
+    reco=configs/reco/reco-classmix_${net}_1xb4-4k_camvid-120x160-20l.py
     labels=configs/_base_/splits/camvid/20-seed0.txt
     while read -r image; do
         if [[ ! -e $data_root/img_dir/train/$image.jpg ]]; then

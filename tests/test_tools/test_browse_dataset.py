@@ -13,7 +13,7 @@ from PIL import Image
 from torch import nn
 
 ROOT = Path(__file__).resolve().parents[2]
-CAMVID = ('reco/reco-classmix_mbv2-d16-deeplabv3plus_1xb4-1500it_'
+CAMVID = ('reco/reco-classmix_mbv2-d16-deeplabv3plus_1xb4-4k_'
           'camvid-120x160-20l.py')
 
 

@@ -2,7 +2,7 @@
 _base_ = [
     '../_base_/models/deeplabv3plus_mbv2-d16.py',
     '../_base_/datasets/camvid_120x160.py',
-    '../_base_/schedules/sgd_1500it.py',
+    '../_base_/schedules/sgd_4k.py',
     '../_base_/default_runtime.py',
 ]
 model = dict(

@@ -1,6 +1,6 @@
 """Mean teacher + ClassMix: 20 labelled images, the others without labels."""
 _base_ = ('../supervised/'
-          'supervised_mbv2-d16-deeplabv3plus_1xb8-1500it_camvid-120x160-20l.py')
+          'supervised_mbv2-d16-deeplabv3plus_1xb8-4k_camvid-120x160-20l.py')
 
 # ---- frequently modified ----
 batch_size = 4  # of labelled images, and as many unlabelled ones

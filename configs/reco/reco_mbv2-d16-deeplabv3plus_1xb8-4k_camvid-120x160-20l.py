@@ -1,6 +1,6 @@
 """ReCo + supervised: no teacher, no unlabelled images."""
 _base_ = ('../supervised/'
-          'supervised_mbv2-d16-deeplabv3plus_1xb8-1500it_camvid-120x160-20l.py')
+          'supervised_mbv2-d16-deeplabv3plus_1xb8-4k_camvid-120x160-20l.py')
 
 # ---- frequently modified ----
 # The paper's sizes are 256 queries, 512 keys and 256 channels. On a grid of

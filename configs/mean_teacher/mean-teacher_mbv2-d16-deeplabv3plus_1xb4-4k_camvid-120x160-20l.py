@@ -1,4 +1,4 @@
 """Mean teacher without mixing."""
-_base_ = ('./mean-teacher-classmix_mbv2-d16-deeplabv3plus_1xb4-1500it_'
+_base_ = ('./mean-teacher-classmix_mbv2-d16-deeplabv3plus_1xb4-4k_'
           'camvid-120x160-20l.py')
 model = dict(mixing=None)

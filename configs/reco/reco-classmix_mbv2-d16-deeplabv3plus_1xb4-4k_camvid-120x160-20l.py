@@ -1,6 +1,6 @@
 """ReCo + ClassMix: 20 labelled images, the others without labels."""
 _base_ = ('../mean_teacher/mean-teacher-classmix_mbv2-d16-deeplabv3plus_'
-          '1xb4-1500it_camvid-120x160-20l.py')
+          '1xb4-4k_camvid-120x160-20l.py')
 
 # ---- frequently modified ----
 # The paper's sizes are 256 queries, 512 keys and 256 channels. On a grid of

@@ -1,5 +1,5 @@
 """Label list and random numbers of seed 1."""
-_base_ = './reco-classmix_mbv2-d16-deeplabv3plus_1xb4-1500it_camvid-120x160-20l.py'
+_base_ = './reco-classmix_mbv2-d16-deeplabv3plus_1xb4-4k_camvid-120x160-20l.py'
 labeled_list = '{{ fileDirname }}/../_base_/splits/camvid/20-seed1.txt'
 train_dataloader = dict(dataset=dict(labeled=dict(ann_file=labeled_list)))
 randomness = dict(seed=1)

@@ -1,6 +1,6 @@
-# 1,500 iterations of SGD from scratch, for small images and small nets.
+# 4,000 iterations of SGD from scratch, for small images.
 _base_ = './sgd_2k.py'
-max_iters = 1500
+max_iters = 4000
 param_scheduler = [
     dict(
         type='PolyLR',

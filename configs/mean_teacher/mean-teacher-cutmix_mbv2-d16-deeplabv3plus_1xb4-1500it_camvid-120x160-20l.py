@@ -1,3 +1,0 @@
-_base_ = ('./mean-teacher-classmix_mbv2-d16-deeplabv3plus_1xb4-1500it_'
-          'camvid-120x160-20l.py')
-model = dict(mixing='cutmix')

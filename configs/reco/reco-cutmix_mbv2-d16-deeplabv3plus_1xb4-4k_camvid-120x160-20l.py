@@ -1,0 +1,2 @@
+_base_ = './reco-classmix_mbv2-d16-deeplabv3plus_1xb4-4k_camvid-120x160-20l.py'
+model = dict(mixing='cutmix')

@@ -1,2 +1,0 @@
-_base_ = './reco-classmix_mbv2-d16-deeplabv3plus_1xb4-1500it_camvid-120x160-20l.py'
-model = dict(mixing='cutout')
