@@ -42,6 +42,7 @@ def build(root: Path, pipeline=LOAD_BOTH, cls=BaseSegDataset,
         data_prefix=dict(img_path='img', seg_map_path='ann'),
         metainfo=dict(classes=classes),
         pipeline=pipeline,
+        serialize_data=False,  # which would collect garbage every time
         **kwargs)
 
 
