@@ -11,7 +11,7 @@ from mmseg.datasets import BaseSegDataset
 from mmseg.datasets.transforms import LoadAnnotations
 from PIL import Image
 
-from mmseg_ssl.datasets import checks
+from mmseg_ssl.datasets import SemiSegDataset, UnlabeledDataset, checks
 from mmseg_ssl.datasets.checks import check_dataset, leaf_datasets
 
 LOAD_BOTH = [
@@ -260,6 +260,22 @@ def test_leaves_of_wrappers(root):
     pair.unlabeled = ConcatDataset([other, labeled])
     assert leaf_datasets(pair) == [labeled, other]
     assert leaf_datasets([1, 2]) == []
+
+
+def test_both_branches_of_semi_supervised_data(root):
+    (root / 'more').mkdir()
+    (root / 'more/new.jpg').write_bytes(b'no image')
+    dataset = SemiSegDataset(
+        labeled=build(root),
+        unlabeled=UnlabeledDataset(
+            data_root=str(root),
+            data_prefix=dict(img_path='more'),
+            pipeline=LOAD_IMAGE))
+    labeled, unlabeled = leaf_datasets(dataset)
+    assert (labeled, unlabeled) == (dataset.labeled, dataset.unlabeled)
+    check_dataset(labeled, root / 'cache')
+    with pytest.raises(ValueError, match='1 of the 1 samples of Unlabeled'):
+        check_dataset(unlabeled, root / 'cache')
 
 
 def _check_in_process(rank: int, root: Path) -> None:
