@@ -55,6 +55,7 @@ def make_config(root: Path, **kwargs) -> Config:
             data_root=str(root),
             data_prefix=dict(img_path='img', seg_map_path='ann'),
             metainfo=dict(classes=CLASSES),
+            serialize_data=False,  # would collect garbage every time
             pipeline=pipeline))
     val_loader = copy.deepcopy(loader)
     val_loader['batch_size'] = 1
