@@ -90,8 +90,10 @@ train() {  # NAME CONFIG [CFG_OPTION...]: a line of progress every few seconds
     if ! python tools/train.py "$config" --work-dir "$dir" --resume \
             --cfg-options "${options[@]}" "$@" 2>&1 \
             | tee -a "$dir/output.txt" \
-            | awk -v name="$name" '/Iter\((train|val)\)/ {
-                  sub(/.*INFO - /, ""); print name ": " $0; fflush() }'; then
+            | awk -v name="$name" '/Iter\(train\)|Iter\(val\).*mIoU/ {
+                  sub(/.*INFO - /, "")
+                  gsub(/ +(lr|time|data_time|memory): [^ ]+/, "")
+                  print name ": " $0; fflush() }'; then
         tail -n 20 "$dir/output.txt" >&2
         echo "$name: failed; all of its output is in $dir/output.txt" >&2
         return 1
