@@ -137,23 +137,30 @@ def plot_miou(groups: dict[str, list[TrainingRun]],
 
 def plot_training(groups: dict[str, list[TrainingRun]],
                   colours: dict[str, str]) -> Figure | None:
-    """Everything the runs logged while training, a small plot for each."""
-    runs = [run for group in groups.values() for run in group]
-    keys = list(dict.fromkeys(
-        key for run in runs for key in run.train if key not in _NOT_PLOTTED))
-    if not keys:
+    """Everything the runs logged while training, a small plot for each.
+
+    What a plain segmentor logs as ``decode.loss_ce`` a wrapped one logs as
+    ``loss_ce``; they share a plot.
+    """
+    curves: dict[str, list[tuple[str, Curve]]] = {}
+    for name, group in groups.items():
+        for run in group:
+            for key, curve in run.train.items():
+                if key not in _NOT_PLOTTED:
+                    curves.setdefault(key.removeprefix('decode.'), []).append(
+                        (colours[name], curve))
+    if not curves:
         return None
     columns = 3
-    rows = math.ceil(len(keys) / columns)
+    rows = math.ceil(len(curves) / columns)
     figure, grid = plt.subplots(
         rows, columns, figsize=(10.8, 2.3 * rows), layout='constrained',
         squeeze=False)
-    for key, axes in zip(keys, grid.flat, strict=False):
-        for run in runs:
-            if key in run.train:
-                _plot(axes, run.train[key], colours[run.name])
+    for (key, logged), axes in zip(curves.items(), grid.flat, strict=False):
+        for colour, curve in logged:
+            _plot(axes, curve, colour)
         axes.set_title(key, fontsize=9)
-    for axes in grid.flat[len(keys):]:
+    for axes in grid.flat[len(curves):]:
         axes.set_axis_off()
     return figure
 

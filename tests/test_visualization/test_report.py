@@ -5,6 +5,7 @@ import math
 import re
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
@@ -124,6 +125,30 @@ def test_page_without_pictures(runs, tmp_path):
     assert all(image['src'].startswith('data:') for image in page.images)
     assert not re.search(r'(src|href)="(?!data:)', text)
     assert not re.search(r'url\(|@import|<script', text)
+
+
+def test_plain_and_wrapped_segmentors_share_a_plot():
+    steps = [1, 2, 3]
+    plain = make_run('Plain', [1.0], train={
+        'decode.loss_ce': Curve(steps, [3.0, 2.0, 1.0]),
+        'time': Curve(steps, [1.0] * 3)})
+    wrapped = make_run('Wrapped', [1.0], train={
+        'loss_ce': Curve(steps, [6.0, 5.0, 4.0]),
+        'loss_unsup': Curve(steps, [0.0] * 3)})
+    figure = report.plot_training(
+        report.group_runs([plain, wrapped]),
+        dict(Plain='#000000', Wrapped='#ff0000'))
+    plots = {axes.get_title(): [list(line.get_ydata()) for line in axes.lines]
+             for axes in figure.axes if axes.lines}
+    plt.close(figure)
+    assert plots == {'loss_ce': [[3.0, 2.0, 1.0], [6.0, 5.0, 4.0]],
+                     'loss_unsup': [[0.0] * 3]}
+
+
+def test_nothing_logged_makes_no_training_plot():
+    runs = [make_run('Quiet', [1.0], train={})]
+    assert report.plot_training(
+        report.group_runs(runs), dict(Quiet='#000000')) is None
 
 
 def test_page_of_a_single_run(tmp_path):
