@@ -1,1 +1,1 @@
-from mmseg_ssl.methods import mean_teacher, reco  # noqa: F401
+from mmseg_ssl.methods import fs4, mean_teacher, reco  # noqa: F401

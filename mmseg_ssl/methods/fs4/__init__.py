@@ -1,0 +1,3 @@
+from mmseg_ssl.methods.fs4.context_aware_embedding import ContextAwareEmbedding
+
+__all__ = ['ContextAwareEmbedding']

@@ -1,0 +1,160 @@
+"""Features that see the rest of the image, near and alike (FS4's CAE)."""
+import math
+
+import torch
+import torch.nn.functional as F
+from mmseg.registry import MODELS
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+# Rows of the N x N matrices are worked on in chunks of this size in bytes.
+CHUNK_BYTES = 2**26
+# (queries, N) matrices that live at once when a chunk is recomputed and
+# differentiated: distances, two kernels, cosines, weights, and gradients.
+LIVE_MATRICES = 12
+
+
+def squared_distances(x: Tensor, y: Tensor) -> Tensor:
+    """Squared distances of rows, (..., n, D), (..., m, D) -> (..., n, m)."""
+    x_norm = x.square().sum(dim=-1).unsqueeze(-1)
+    y_norm = y.square().sum(dim=-1).unsqueeze(-2)
+    return (x_norm + y_norm - 2 * x @ y.transpose(-1, -2)).clamp(min=0)
+
+
+@MODELS.register_module()
+class ContextAwareEmbedding(nn.Module):
+    r"""Context-aware embedding (CAE) of `FS4
+    <https://arxiv.org/abs/2202.11981>`_, section 4.3, Eq. 7-9.
+
+    Each cell i of the feature map looks at all cells j, by the cosine s_ij of
+    their features and by a kernel of their places p (in cells) and colours c:
+
+    .. code::
+
+        k_ij = w1 exp(-|p_i-p_j|^2 / 2 ta^2 - |c_i-c_j|^2 / 2 tb^2)
+               + w2 exp(-|p_i-p_j|^2 / 2 tg^2)
+        F'_i = F_i + proj(sum_j softmax_j(s_ij / temperature + log k_ij) F_j)
+
+    The softmax is the product ``exp(s / temperature) k``, normalised over j,
+    which the paper leaves open. ``w1, w2, ta, tb, tg`` are positive and
+    learned: parameters ``log_w1``, ... hold their logarithms. As the softmax
+    divides a common factor out, only the ratio of ``w1`` and ``w2`` matters.
+
+    They start at the values usual for a dense CRF (80 pixels, 13 grey levels)
+    where the map is at 1/16 of the image and a standard deviation of the
+    image is about 57 grey levels: ``ta`` = 5 cells, ``tb`` = 0.23; ``tg``
+    = 3 cells, ``w1 = w2 = 1``. ``proj`` is a 1x1 convolution that does not
+    start at zero.
+
+    Memory grows with the number of cells N, not with N x N: queries i are
+    taken in chunks, at most 64 MB of matrices at once (or those of one cell
+    of each image), which are computed again in the backward pass. The
+    attention runs in float32 under autocast.
+
+    Args:
+        channels (int): Channels of the features, C.
+        use_features (bool): Look at the cosine of features.
+        use_raw (bool): Look at places and colours.
+        temperature (float): Divides the cosine. Defaults to 1.
+    """
+
+    def __init__(self,
+                 channels: int,
+                 use_features: bool = True,
+                 use_raw: bool = True,
+                 temperature: float = 1.0) -> None:
+        super().__init__()
+        if not (use_features or use_raw):
+            raise ValueError(
+                'use_features and use_raw are both False: set one of them, '
+                'or leave the module out')
+        if temperature <= 0:
+            raise ValueError(f'temperature must be > 0, not {temperature}')
+        self.use_features = use_features
+        self.use_raw = use_raw
+        self.temperature = temperature
+        self.proj = nn.Conv2d(channels, channels, kernel_size=1)
+        if use_raw:
+            self.log_theta_alpha = nn.Parameter(torch.tensor(math.log(5.)))
+            self.log_theta_beta = nn.Parameter(torch.tensor(math.log(0.23)))
+            self.log_theta_gamma = nn.Parameter(torch.tensor(math.log(3.)))
+            self.log_w1 = nn.Parameter(torch.tensor(0.))
+            self.log_w2 = nn.Parameter(torch.tensor(0.))
+
+    def forward(self, features: Tensor, image: Tensor) -> Tensor:
+        """Add to each cell what it sees in the image.
+
+        Args:
+            features (Tensor): Shape (B, C, h, w).
+            image (Tensor): The images as the network receives them, shape
+                (B, 3, H, W); averaged over the cells of the feature map.
+
+        Returns:
+            Tensor: Shape (B, C, h, w).
+        """
+        if image.ndim != 4 or len(image) != len(features):
+            raise ValueError(
+                f'features of shape {tuple(features.shape)} need as many '
+                f'images, not {tuple(image.shape)}')
+        with torch.autocast(features.device.type, enabled=False):
+            context = self._context(features, image)
+        return features + self.proj(context.to(features))
+
+    def _context(self, features: Tensor, image: Tensor) -> Tensor:
+        """Weighted mean of all cells for each cell, shape (B, C, h, w)."""
+        if features.dtype in (torch.float16, torch.bfloat16):
+            features = features.float()
+        size = features.shape[2:]
+        colors = F.interpolate(image.to(features), size, mode='area')
+        colors = colors.flatten(2).transpose(1, 2)
+        values = features.flatten(2).transpose(1, 2)
+        keys = F.normalize(values, dim=2)
+        places = torch.stack(torch.meshgrid(
+            *(torch.arange(side).to(values) for side in size),
+            indexing='ij')).flatten(1).t()
+
+        num_images, num_cells, _ = values.shape
+        row_bytes = (LIVE_MATRICES * num_images * num_cells
+                     * values.element_size())
+        num_queries = max(1, CHUNK_BYTES // row_bytes)
+        chunks = [
+            checkpoint(self._attend, rows, values, keys, colors, places,
+                       use_reentrant=False, preserve_rng_state=False)
+            for rows in torch.arange(
+                num_cells, device=values.device).split(num_queries)
+        ]
+        return torch.cat(chunks, dim=1).transpose(1, 2).unflatten(2, size)
+
+    def _attend(self, rows: Tensor, values: Tensor, keys: Tensor,
+                colors: Tensor, places: Tensor) -> Tensor:
+        """Weighted mean of all cells for some cells.
+
+        Args:
+            rows (Tensor): The cells that look, shape (q,).
+            values (Tensor): Features of all cells, shape (B, N, C).
+            keys (Tensor): The same, normalised, shape (B, N, C).
+            colors (Tensor): Colours of all cells, shape (B, N, 3).
+            places (Tensor): Rows and columns of all cells, shape (N, 2).
+
+        Returns:
+            Tensor: Shape (B, q, C).
+        """
+        logits: Tensor | float = 0.
+        if self.use_features:
+            logits = keys[:, rows] @ keys.transpose(1, 2) / self.temperature
+        if self.use_raw:
+            logits = logits + self._log_kernel(
+                squared_distances(places[rows], places),
+                squared_distances(colors[:, rows], colors))
+        return logits.softmax(dim=-1) @ values
+
+    def _log_kernel(self, places: Tensor, colors: Tensor) -> Tensor:
+        """Logarithm of k of squared distances, (q, N), (B, q, N)."""
+        def precision(log_theta: Tensor) -> Tensor:
+            return (-2 * log_theta).exp() / 2
+
+        appearance = (self.log_w1
+                      - places * precision(self.log_theta_alpha)
+                      - colors * precision(self.log_theta_beta))
+        smoothness = self.log_w2 - places * precision(self.log_theta_gamma)
+        return torch.logaddexp(appearance, smoothness)
