@@ -1,1 +1,7 @@
-from mmseg_ssl.methods import fs4, mean_teacher, reco  # noqa: F401
+from mmseg_ssl.methods import (  # noqa: F401
+    fs4,
+    jigsaw,
+    mean_teacher,
+    mix_and_match,
+    reco,
+)
