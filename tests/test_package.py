@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.config import utils as config_utils
+from mmengine.utils import is_installed
 from mmseg.registry import DATASETS, HOOKS, LOOPS, MODELS
 
 from mmseg_ssl import compatibility
@@ -159,6 +161,7 @@ def test_wheel_ships_configs_and_tools(source_tree, tmp_path):
                 for name in files_in(ROOT / folder)}
     assert 'configs/_base_/splits/camvid/20-seed0.txt' in expected
     assert expected <= shipped
+    assert 'model-index.yml' in shipped
     assert 'mmseg_ssl/visualization/templates/report.html' in names
     assert not [name for name in names if name.startswith('tests/')]
 
@@ -187,10 +190,20 @@ def test_sdist_builds_the_same_wheel(source_tree, tmp_path):
 
 def test_editable_install_links_to_the_checkout(source_tree, tmp_path):
     build(source_tree, 'build_editable', tmp_path / 'out')
-    for name in ('configs', 'tools'):
+    for name in ('configs', 'tools', 'model-index.yml'):
         link = source_tree / 'mmseg_ssl' / '.mim' / name
         assert link.is_symlink()
         assert link.resolve() == source_tree / name
+
+
+@pytest.mark.skipif(not is_installed('mmseg_ssl'),
+                    reason='the package is not installed')
+def test_configs_elsewhere_can_inherit_ours(tmp_path):
+    name = 'supervised/supervised_mbv2-d16-deeplabv3plus_1xb8-1k_scenes-10l.py'
+    config = tmp_path / 'mine.py'
+    config.write_text(f"_base_ = 'mmseg_ssl::{name}'\nmax_iters = 7\n")
+    cfg = Config.fromfile(config)
+    assert cfg.max_iters == 7 and cfg.num_classes == 8
 
 
 def test_requirement_files_pin_the_tested_set():
