@@ -273,6 +273,7 @@ def shrunken_config(tmp_path) -> Callable[[Path], Config]:
             if 'data_prefix' in node:
                 write_layout(node, root, cfg.num_classes)
                 node['data_root'] = str(root)
+                node['serialize_data'] = False
                 for transform in node['pipeline']:
                     shrink_pipeline(transform)
         for node in nested_dicts(cfg.model):
@@ -282,6 +283,7 @@ def shrunken_config(tmp_path) -> Callable[[Path], Config]:
                        cfg.test_dataloader):
             loader.update(num_workers=0, persistent_workers=False)
         cfg.train_dataloader.batch_size = 2
+        cfg.default_hooks.checkpoint = None
         cfg.work_dir = str(tmp_path / 'work' / path.stem)
         cfg.experiment_name = uuid.uuid4().hex
         cfg.visualizer.name = cfg.experiment_name
