@@ -15,6 +15,7 @@ segmentor = _base_.model
 segmentor.decode_head = dict(
     type='EmbeddingHead',
     head=segmentor.decode_head,
+    tap='fusion',  # as in the paper
     embed_channels=embed_channels,
     hidden_channels=embed_channels)
 model = dict(

@@ -11,6 +11,7 @@ segmentor = _base_.model
 segmentor.decode_head = dict(
     type='EmbeddingHead',
     head=segmentor.decode_head,
+    tap='fusion',  # as in the paper
     embed_channels=embed_channels)
 model = dict(
     _delete_=True,

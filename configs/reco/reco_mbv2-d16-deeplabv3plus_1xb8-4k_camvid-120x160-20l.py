@@ -14,6 +14,7 @@ model = dict(
         _delete_=True,
         type='EmbeddingHead',
         head=_base_.model.decode_head,
+        tap='fusion',  # as in the paper
         embed_channels=embed_channels,
         hidden_channels=embed_channels,
         loss_contrast=loss_contrast))
