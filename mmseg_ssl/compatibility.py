@@ -85,6 +85,12 @@ def allow_numpy_scalars() -> None:
 def _broken(requirement: Requirement, error: BaseException) -> ImportError:
     """For packages that are there and do not fit each other."""
     reason = ' '.join(str(error).split()).rstrip('.')
+    if '.so' in reason and 'cannot open shared object' in reason:
+        return ImportError(
+            f'mmseg_ssl needs {requirement.module}, which needs a library of '
+            f'the system that is missing ({reason}); if it is libGL, '
+            'pip install --force-reinstall --no-deps opencv-python-headless '
+            'does without')
     return ImportError(
         f'mmseg_ssl needs {requirement.module}, which is installed and cannot '
         f'be imported ({reason}); install the tested set: '

@@ -59,6 +59,13 @@ setup_env() {
     for file in "$@"; do
         _once "$file" -- "$python" -m pip install -r "$file"
     done
+    # opencv-python draws windows and needs libGL, which a server may lack;
+    # the headless build is the same without, but nothing depends on its name.
+    if ! "$python" -c 'import cv2' 2> /dev/null; then
+        echo '== environment: OpenCV without libGL'
+        "$python" -m pip install --force-reinstall --no-deps \
+            "$(sed -n 's/^opencv-python==/opencv-python-headless==/p' requirements.txt)"
+    fi
     _once pyproject.toml setup.py -- \
         "$python" -m pip install --no-deps --no-build-isolation -e .
     source .venv/bin/activate

@@ -52,6 +52,10 @@ def test_losses_fall(make_model, make_batch, train, method, mixing, base,
                      num_classes):
     model = make_model(method, mixing, base, num_classes)
     semi = method in ('mean_teacher', 'reco')
+    if method == 'reco':
+        # As the teacher becomes sure, pixels join that are harder to contrast,
+        # and the loss rises; here the labelled ones stay alone.
+        model.weak_threshold = 1.1
     batch = make_batch(4, num_classes, unlabeled=semi)
     history = {
         key.removeprefix('decode.'): torch.tensor(values)
@@ -65,9 +69,8 @@ def test_losses_fall(make_model, make_batch, train, method, mixing, base,
     assert all(values.isfinite().all() for values in history.values())
     assert history['loss_ce'][-4:].mean() < 0.85 * history['loss_ce'][0]
     if 'loss_reco' in expected:
-        # rises when unlabelled pixels become confident and join
-        peak = history['loss_reco'].max()
-        assert history['loss_reco'][-4:].mean() < peak
+        assert (history['loss_reco'][-4:].mean()
+                < 0.985 * history['loss_reco'][0])
     if semi:
         assert (history['confident_share'][-4:] > 0).all()
         assert (history['loss_unsup'][-4:] > 0).all()
@@ -96,7 +99,7 @@ def test_labels_of_one_class_only(make_model, make_batch, train, method):
 def test_mixed_precision(make_model, make_batch, method, dtype):
     from mmengine.optim import AmpOptimWrapper
 
-    model = make_model(method, 'classmix', HEADS[0], 3).cuda().train()
+    model = make_model(method, 'classmix', HEADS[0], 3).to('cuda').train()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
     optim_wrapper = AmpOptimWrapper(optimizer=optimizer, dtype=dtype)
     batch = make_batch(4, 3, unlabeled=method in ('mean_teacher', 'reco'))

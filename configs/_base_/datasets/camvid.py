@@ -58,6 +58,8 @@ val_dataloader = dict(
         data_root=data_root,
         data_prefix=dict(img_path='img_dir/val', seg_map_path='ann_dir/val'),
         pipeline=test_pipeline))
-test_dataloader = val_dataloader  # the labels of the test split are withheld
+# The test labels may not be at hand, so testing means the validation split;
+# if you have them, point data_prefix at img_dir/test and ann_dir/test.
+test_dataloader = val_dataloader
 val_evaluator = dict(type='IoUMetric', iou_metrics=['mIoU'])
 test_evaluator = val_evaluator

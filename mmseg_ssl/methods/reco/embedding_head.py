@@ -91,6 +91,11 @@ class EmbeddingHead(BaseModule):
             logits = self.head(inputs)
         finally:
             handle.remove()
+        if not isinstance(logits, Tensor):
+            raise TypeError(
+                f'{type(self.head).__name__} returns more than logits, so '
+                'EmbeddingHead cannot wrap it; use a head that classifies '
+                'with conv_seg alone')
         return logits, self.projector(tapped[0])
 
     def loss(self, inputs: tuple[Tensor, ...],
