@@ -12,7 +12,7 @@ from mmseg.utils import (
     OptSampleList,
     SampleList,
 )
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmseg_ssl.datasets.augmentation import (
     IGNORE_INDEX,
@@ -106,6 +106,7 @@ class MeanTeacher(BaseSegmentor):
             **(augmentation or {}))
         self.test_cfg = {'predict_on': 'teacher', **(test_cfg or {})}
         self.align_corners = self.student.align_corners
+        self.out_channels = self.student.out_channels
 
     @staticmethod
     def _branch_aware(data_preprocessor: OptConfigType) -> ConfigType:
@@ -130,6 +131,11 @@ class MeanTeacher(BaseSegmentor):
         if predict_on == 'student':
             return self.student
         return self.teacher.module
+
+    @property
+    def decode_head(self) -> nn.Module:
+        """Decode head of the predictor, which mmseg's inference looks at."""
+        return self.predictor.decode_head
 
     @property
     def training_only(self) -> tuple[str, ...]:

@@ -3,9 +3,11 @@ import math
 
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.optim import OptimWrapper
 from mmengine.runner import load_checkpoint
 from mmengine.structures import PixelData
+from mmseg.apis import inference_model
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
@@ -317,6 +319,40 @@ def test_the_chosen_network_predicts(make_model, make_batch, predict_on):
 def test_the_teacher_predicts_by_default(make_model):
     model = make_model()
     assert model.predictor is model.teacher.module
+
+
+def test_test_time_augmentation(make_model, make_batch):
+    model = make_model().eval()
+    batch = make_batch(unlabeled=False)
+    mirrored = copy.deepcopy(batch)
+    mirrored['inputs'] = [image.flip(2) for image in mirrored['inputs']]
+    for sample in mirrored['data_samples']:
+        sample.set_metainfo(dict(flip=True, flip_direction='horizontal'))
+    expected = sum(
+        torch.stack([sample.seg_logits.data.softmax(0) for sample in
+                     model.test_step(copy.deepcopy(data))])
+        for data in (batch, mirrored)) / 2
+    augmented = MODELS.build(dict(type='SegTTAModel', module=model))
+    results = augmented.test_step({
+        key: [batch[key], mirrored[key]] for key in batch})
+    for sample, probability in zip(results, expected):
+        assert torch.equal(sample.pred_sem_seg.data[0], probability.argmax(0))
+
+
+@pytest.mark.parametrize('predict_on', ['teacher', 'student'])
+def test_mmsegs_inference(make_model, predict_on):
+    model = make_model(test_cfg=dict(predict_on=predict_on)).eval()
+    model.cfg = Config(dict(test_pipeline=[
+        dict(type='LoadImageFromFile'), dict(type='PackSegInputs')]))
+    image = torch.randint(0, 256, (32, 48, 3)).byte()
+    sample = inference_model(model, image.numpy())
+    assert sample.pred_sem_seg.shape == (32, 48)
+    inputs = model.data_preprocessor(
+        dict(inputs=[image.permute(2, 0, 1)]))['inputs']
+    expected = model.predictor.encode_decode(
+        inputs, [dict(img_shape=(32, 48))])[0]
+    torch.testing.assert_close(sample.seg_logits.data, expected)
+    assert model.decode_head is model.predictor.decode_head
 
 
 def test_unknown_predictor(make_model):
