@@ -15,13 +15,13 @@ from mmseg_ssl.methods.mix_and_match.sampling import random_integers
 class ClassOrder(NamedTuple):
     """Nodes sorted by class; inside a class in the order they were visited.
 
-    All of shape (N,), int64. ``start``, ``count`` and ``rank`` belong to the
+    All of shape (N,), int64. ``start``, ``size`` and ``rank`` belong to the
     i-th sorted node.
     """
 
     nodes: Tensor  # which node stands at a sorted place
     start: Tensor  # sorted place at which the class begins
-    count: Tensor  # nodes in the class
+    size: Tensor  # nodes in the class
     rank: Tensor  # nodes of the class that were visited before
 
 
@@ -92,14 +92,14 @@ def class_connected_triplets(
     order = _sort_by_class(labels[visited])
 
     is_first = order.rank == 0
-    choices = torch.where(is_first, order.count - 1, order.rank)
+    choices = torch.where(is_first, order.size - 1, order.rank)
     # The first of a class may take any but itself; a unique one stays itself.
-    skip_itself = is_first & (order.count > 1)
+    skip_itself = is_first & (order.size > 1)
     positive = order.nodes[order.start + skip_itself +
                            random_integers(choices, generator)]
 
     earlier = order.nodes - order.rank  # of other classes
-    others = num_nodes - order.count
+    others = num_nodes - order.size
     choices = torch.where(earlier > 0, earlier, others)
     negative = _other_class(order, random_integers(choices, generator))
 

@@ -60,7 +60,7 @@ def test_ten_thousand_draws():
         assert torch.equal(boxes[:, 0], torch.arange(20).repeat_interleave(10))
         _, x1, y1, x2, y2 = boxes.t()
         assert torch.equal(x2 - x1, y2 - y1)
-        assert 16 <= (x2 - x1).min() and (x2 - x1).max() <= 40
+        assert (x2 - x1).min() >= 16 and (x2 - x1).max() <= 40
         assert x1.min() >= 0 and y1.min() >= 0
         assert x2.max() <= 120 and y2.max() <= 96
 
