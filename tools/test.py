@@ -9,11 +9,12 @@ import os
 import sys
 from pathlib import Path
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.runner import Runner
 
 import mmseg_ssl  # noqa: F401  (registers what configs name)
 from mmseg_ssl.engine.environment import (
+    CfgOptionsAction,
     apply_cfg_options,
     init_cpu_distributed,
     keep_freed_memory,
@@ -39,8 +40,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--tta', action='store_true', help='test-time augmentation')
     parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE',
-        help='override config entries, e.g. test_dataloader.batch_size=4 '
+        '--cfg-options', nargs='+', action=CfgOptionsAction,
+        metavar='KEY=VALUE', help='override config entries, e.g. '
+        'test_dataloader.batch_size=4 '
         'data_root=DIR key="[(a,b),(c,d)]"')
     parser.add_argument(
         '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'],

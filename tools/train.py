@@ -8,13 +8,14 @@ import os
 import sys
 from pathlib import Path
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.runner import Runner
 from mmseg.registry import RUNNERS
 
 import mmseg_ssl  # noqa: F401  (registers what configs name)
 from mmseg_ssl.engine.environment import (
+    CfgOptionsAction,
     apply_cfg_options,
     init_cpu_distributed,
     keep_freed_memory,
@@ -33,8 +34,9 @@ def parse_args() -> argparse.Namespace:
         '--amp', action='store_true',
         help='automatic mixed precision (needs a GPU)')
     parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE',
-        help='override config entries, e.g. train_cfg.max_iters=100 '
+        '--cfg-options', nargs='+', action=CfgOptionsAction,
+        metavar='KEY=VALUE', help='override config entries, e.g. '
+        'train_cfg.max_iters=100 '
         'data_root=DIR key="[(a,b),(c,d)]"')
     parser.add_argument(
         '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'],

@@ -11,12 +11,25 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch.distributed as torch_dist
-from mmengine.config import Config
+from mmengine.config import Config, DictAction
 from mmengine.device import get_device
 from mmengine.logging import print_log
 
 _M_TRIM_THRESHOLD = -1  # parameter numbers of glibc's <malloc.h>
 _M_MMAP_THRESHOLD = -3
+
+
+class CfgOptionsAction(DictAction):
+    """mmengine's parser of ``KEY=VALUE``, which also takes paths with blanks.
+
+    mmengine removes every blank; here only lists and tuples lose theirs.
+    """
+
+    @staticmethod
+    def _parse_iterable(val: str) -> Any:
+        if ' ' in val and not set(val) & set('[](),'):
+            return val.strip('\'"')
+        return DictAction._parse_iterable(val)
 
 
 def _nested_dicts(node: Any) -> Iterator[dict]:
@@ -39,7 +52,7 @@ def apply_cfg_options(cfg: Config, options: dict[str, Any] | None) -> None:
 
     Args:
         cfg (Config): Changed in place.
-        options (dict, optional): What :class:`mmengine.DictAction` parsed.
+        options (dict, optional): What :class:`CfgOptionsAction` parsed.
 
     Raises:
         ValueError: ``data_root`` is given for a config without a top-level

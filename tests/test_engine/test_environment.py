@@ -1,3 +1,4 @@
+import argparse
 import os
 import stat
 import subprocess
@@ -9,6 +10,7 @@ from mmengine.config import Config
 
 from mmseg_ssl.engine import environment
 from mmseg_ssl.engine.environment import (
+    CfgOptionsAction,
     apply_cfg_options,
     init_cpu_distributed,
     override_data_root,
@@ -82,6 +84,23 @@ def test_data_root_of_a_config_without_one():
     cfg = Config(dict(train_dataloader=dict(dataset=dict(type='X'))))
     with pytest.raises(ValueError, match='no top-level "data_root"'):
         apply_cfg_options(cfg, dict(data_root='/elsewhere'))
+
+
+@pytest.mark.parametrize('text, value', [
+    ('a=/my photos/camvid', '/my photos/camvid'),
+    ('a="/my photos"', '/my photos'),
+    ('a=/camvid', '/camvid'),
+    ('a=3', 3),
+    ('a=0.5', 0.5),
+    ('a=None', None),
+    ('a="[(1, 2), (3, 4)]"', [(1, 2), (3, 4)]),
+    ('a=1,2', [1, 2]),
+])
+def test_cfg_options_are_parsed_as_by_mmengine_but_for_blanks(text, value):
+    parser = argparse.ArgumentParser()
+    parser.add_argument('--cfg-options', nargs='+', action=CfgOptionsAction)
+    args = parser.parse_args(['--cfg-options', text])
+    assert args.cfg_options == dict(a=value)
 
 
 def test_sync_bn_becomes_bn():

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.logging import MMLogger
 from mmengine.model import BaseModel, revert_sync_batchnorm
@@ -26,7 +26,10 @@ from mmseg.utils import SampleList
 from torch import Tensor
 
 import mmseg_ssl  # noqa: F401  (registers what configs name)
-from mmseg_ssl.engine.environment import apply_cfg_options
+from mmseg_ssl.engine.environment import (
+    CfgOptionsAction,
+    apply_cfg_options,
+)
 from mmseg_ssl.engine.hooks.preflight_hook import (
     check_checkpoint,
 )
@@ -55,7 +58,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--seed', type=int, default=0, help='other numbers, other samples (0)')
     parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE',
+        '--cfg-options', nargs='+', action=CfgOptionsAction,
+        metavar='KEY=VALUE',
         help='override config entries, e.g. data_root=DIR')
     args = parser.parse_args()
     if args.num < 1:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.device import get_device
 from mmengine.logging import MMLogger
@@ -24,7 +24,10 @@ from mmseg.registry import DATASETS, MODELS
 from torch import Tensor
 
 import mmseg_ssl  # noqa: F401  (registers what configs name)
-from mmseg_ssl.engine.environment import apply_cfg_options
+from mmseg_ssl.engine.environment import (
+    CfgOptionsAction,
+    apply_cfg_options,
+)
 from mmseg_ssl.engine.hooks.preflight_hook import check_checkpoint
 from mmseg_ssl.visualization.panels import (
     IGNORE_INDEX,
@@ -57,7 +60,8 @@ def parse_args() -> argparse.Namespace:
         '--strong-threshold', type=float, default=0.97,
         help='queries are hard below this probability (0.97)')
     parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE',
+        '--cfg-options', nargs='+', action=CfgOptionsAction,
+        metavar='KEY=VALUE',
         help='override config entries, e.g. data_root=DIR')
     return parser.parse_args()
 
