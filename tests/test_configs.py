@@ -15,10 +15,6 @@ CONFIGS = sorted(
     if '_base_' not in path.relative_to(CONFIG_DIR).parts)
 
 
-def load(path: Path) -> Config:
-    return Config.fromfile(path, format_python_code=False)
-
-
 def segmentor_of(model: dict) -> dict:
     """The config of the EncoderDecoder, inside a method or not."""
     return model.get('segmentor', model)
@@ -26,7 +22,7 @@ def segmentor_of(model: dict) -> dict:
 
 def architecture(path: Path) -> tuple:
     """What makes a model different from another: method, backbone, head."""
-    cfg = load(path)
+    cfg = Config.fromfile(path)
     segmentor = segmentor_of(cfg.model)
     head = segmentor.decode_head
     inner = head.get('head', {}).get('type')
@@ -65,7 +61,7 @@ def test_names_start_with_the_method_of_their_folder():
 
 @pytest.mark.parametrize('path', CONFIGS, ids=name_of)
 def test_builds_and_agrees_with_its_name(path):
-    cfg = load(path)
+    cfg = Config.fromfile(path)
     MODELS.build(cfg.model)
     hooks = [hook['type'] for hook in cfg.custom_hooks]
     assert ('MeanTeacherHook' in hooks) == (

@@ -28,7 +28,9 @@ class Losses(Hook):
 
 
 def main() -> None:
-    cfg = Config.fromfile(sys.argv[1], format_python_code=False)
+    cfg = Config.fromfile(sys.argv[1])
+    cfg = Config(cfg.to_dict(), cfg_text=cfg.text, filename=cfg.filename,
+                 format_python_code=False)  # formatting takes seconds
     init_cpu_distributed(cfg)
     runner = Runner.from_cfg(cfg)
     losses = Losses()
