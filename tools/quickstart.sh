@@ -43,7 +43,8 @@ export PYTHONWARNINGS=ignore
 net=mbv2-d16-deeplabv3plus
 interval=$(( iterations > 5 ? iterations / 5 : 1 ))
 options=("train_cfg.max_iters=$iterations" "train_cfg.val_interval=$interval"
-         "param_scheduler.0.end=$iterations" default_hooks.logger.interval=20
+         "param_scheduler.0.end=$iterations"
+         "default_hooks.logger.interval=$(( interval < 20 ? interval : 20 ))"
          "default_hooks.checkpoint.interval=$interval")
 supervised_options=() reco_options=()
 if [[ -z $data_root ]]; then
