@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from mmseg_ssl.methods.mix_and_match.sampling import random_integers
+from mmseg_ssl.sampling import random_integers
 
 
 class ClassOrder(NamedTuple):

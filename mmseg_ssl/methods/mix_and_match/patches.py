@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mmseg_ssl.methods.mix_and_match.sampling import random_integers
+from mmseg_ssl.sampling import random_integers
 
 IGNORE_INDEX = 255
 # Boxes tried per wanted patch, and those of them that compete for its place.

@@ -6,6 +6,8 @@ import torch.nn.functional as F
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
+from mmseg_ssl.sampling import random_integers
+
 IGNORE_INDEX = 255
 QUERY_SAMPLING = ('hard', 'random', 'easy')
 KEY_SAMPLING = ('active', 'random')
@@ -96,18 +98,6 @@ def uniform_distribution(counts: Tensor) -> Tensor:
     return weights / weights.sum(dim=1, keepdim=True)
 
 
-def _random_integers(high: Tensor, shape: tuple[int, ...],
-                     generator: torch.Generator | None) -> Tensor:
-    """Uniform integers in [0, high), elementwise; ``high`` broadcasts.
-
-    float64 keeps the draw uniform for any pixel count; an empty range
-    (``high == 0``) yields 0.
-    """
-    uniform = torch.rand(
-        shape, dtype=torch.float64, device=high.device, generator=generator)
-    return (uniform * high).long().minimum((high - 1).clamp(min=0))
-
-
 def sample_keys(distribution: Tensor,
                 counts: Tensor,
                 num_queries: int,
@@ -178,8 +168,8 @@ def sample_queries(
     until_class_end = eligible_so_far[last_pixel]
     num_eligible = until_class_end.diff(prepend=until_class_end.new_zeros(1))
     # The k-th eligible pixel is where the running count first reaches k.
-    rank = (until_class_end - num_eligible)[:, None] + _random_integers(
-        num_eligible[:, None], (len(counts), num_queries), generator)
+    rank = (until_class_end - num_eligible)[:, None] + random_integers(
+        num_eligible[:, None].expand(-1, num_queries), generator)
     pixels = torch.searchsorted(eligible_so_far, rank + 1)
     return pixels.clamp(max=len(eligible) - 1), num_eligible
 
