@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Sourced by quickstart.sh and run_tests.sh: one environment, made on demand.
 #
 #   setup_env REQUIREMENTS...   makes .venv in the project with these files and

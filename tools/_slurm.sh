@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Sourced by slurm_train.sh and slurm_test.sh.
 
 slurm_run() {  # PARTITION JOB_NAME TOOL ARGUMENTS...
@@ -7,7 +8,8 @@ slurm_run() {  # PARTITION JOB_NAME TOOL ARGUMENTS...
     if (( per_node > 0 )); then
         resources=(--gres="gpu:$per_node" --ntasks-per-node="$per_node")
     fi
-    # shellcheck disable=SC2086  (SRUN_ARGS is a list of options)
+    # SRUN_ARGS is a list of options:
+    # shellcheck disable=SC2086
     srun -p "$1" --job-name="$2" --ntasks="$processes" \
         --cpus-per-task="${CPUS_PER_TASK:-5}" --kill-on-bad-exit=1 \
         "${resources[@]}" ${SRUN_ARGS:-} \
