@@ -108,11 +108,11 @@ train supervised "$supervised" \
 supervised_job=$!
 train reco-classmix "$reco" ${reco_options[@]+"${reco_options[@]}"} &
 reco_job=$!
+set +m  # and wait until they end, not until someone pauses one
 trap 'kill -- "-$supervised_job" "-$reco_job" 2> /dev/null || true' EXIT
 wait "$supervised_job"
 wait "$reco_job"
 trap - EXIT
-set +m
 
 # ---- compare ----------------------------------------------------------------
 echo '== report'
