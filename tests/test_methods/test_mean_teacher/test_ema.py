@@ -38,9 +38,9 @@ def test_weights_follow_the_closed_form_of_the_warm_up():
 
 def test_weights_equal_those_of_mmengines_average():
     student = make_student()
-    teacher = TeacherEMA(student, momentum=0.05, norm_statistics='student')
-    reference = MomentumAnnealingEMA(student, momentum=0.05, gamma=1)
-    for _ in range(100):
+    teacher = TeacherEMA(student, momentum=0.01, norm_statistics='student')
+    reference = MomentumAnnealingEMA(student, momentum=0.01, gamma=1)
+    for _ in range(320):
         move(student)
         teacher.update_parameters(student)
         reference.update_parameters(student)

@@ -102,10 +102,28 @@ def test_total_loss_is_the_sum_of_three(make_model, make_batch):
     assert all(p.grad is None for p in model.teacher.parameters())
 
 
+@pytest.mark.parametrize('label', [1, 255])
+def test_every_weight_has_a_gradient_without_contrast(
+        make_model, make_batch, label):
+    """Else distributed training would wait for it for ever."""
+    model = make_model(weak_threshold=1.1)  # nothing unlabelled takes part
+    batch = make_batch()
+    for sample in batch['labeled']['data_samples']:
+        sample.gt_sem_seg.data.fill_(label)
+    losses = model(**model.data_preprocessor(batch, True), mode='loss')
+    assert losses['loss_reco'] == 0
+    model.parse_losses(losses)[0].backward()
+    for name, parameter in model.student.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
+
+
 def test_contrast_gradient_comes_from_both_branches(make_model, make_batch):
     model = make_model(weak_threshold=0.0)
-    # no sampling: the sum over all valid pixels shows who takes part
+
     class Sum(nn.Module):
+        """No sampling: the sum over valid pixels shows who takes part."""
+
         def forward(self, embedding, label, prob):
             valid = (label != 255).unsqueeze(1)
             return (embedding * valid).square().sum()
