@@ -44,15 +44,18 @@ class SampledSimilarity(torch.autograd.Function):
         budget = cls.CHUNK_BYTES.get(keys.device.type,
                                      cls.ACCELERATOR_CHUNK_BYTES)
         row_bytes = index.size(1) * keys.size(1) * keys.element_size()
-        chunk = max(1, budget // row_bytes)
+        chunk = min(max(1, budget // row_bytes), max(1, len(index)))
         similarity = queries.new_empty(index.size(0), 1, index.size(1))
+        # One buffer for all chunks: a new one each time costs page faults.
+        buffer = keys.new_empty(chunk * index.size(1), keys.size(1))
         for start in range(0, len(index), chunk):
             rows = slice(start, start + chunk)
-            gathered = keys.index_select(0, index[rows].flatten())
-            gathered = gathered.view(-1, index.size(1), keys.size(1))
+            key_rows = index[rows].flatten()
+            gathered = buffer[:len(key_rows)]
+            torch.index_select(keys, 0, key_rows, out=gathered)
             torch.bmm(
                 queries[rows].unsqueeze(1),
-                gathered.transpose(1, 2),
+                gathered.view(-1, index.size(1), keys.size(1)).transpose(1, 2),
                 out=similarity[rows])
         return similarity.squeeze(1)
 
