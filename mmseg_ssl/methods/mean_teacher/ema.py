@@ -25,9 +25,8 @@ class TeacherEMA(MomentumAnnealingEMA):
             its own batch and averages those itself (its norm layers are in
             train mode), as the released code of ReCo does. ``'student'``: the
             student's running statistics are copied, and the teacher always
-            predicts with them (eval mode). They belong to the student's
-            present weights, and to its augmented images, so they fit the
-            averaged weights only once the learning rate is small.
+            predicts with them (eval mode). They were gathered with the
+            student's present weights and on its augmented images.
             Defaults to ``'own'``.
     """
 
