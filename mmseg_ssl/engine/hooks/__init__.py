@@ -1,8 +1,10 @@
+from mmseg_ssl.engine.hooks.channels_last_hook import ChannelsLastHook
 from mmseg_ssl.engine.hooks.mean_teacher_hook import MeanTeacherHook
 from mmseg_ssl.engine.hooks.preflight_hook import PreflightHook
 from mmseg_ssl.engine.hooks.process_memory_hook import ProcessMemoryHook
 from mmseg_ssl.engine.hooks.random_seed_hook import RandomSeedHook
 
 __all__ = [
-    'MeanTeacherHook', 'PreflightHook', 'ProcessMemoryHook', 'RandomSeedHook'
+    'ChannelsLastHook', 'MeanTeacherHook', 'PreflightHook',
+    'ProcessMemoryHook', 'RandomSeedHook'
 ]
