@@ -70,40 +70,26 @@ def sample_patches(
             or a share is not between 0 and 1.
     """
     _check_arguments(images, labels, num_per_image, size_range, out_size)
-    for name, share in dict(background_share=background_share,
-                            max_overlap=max_overlap).items():
-        if not 0 <= share <= 1:
-            raise ValueError(
-                f'{name} must lie between 0 and 1, but got {share}')
-
+    _check_shares(
+        background_share=background_share, max_overlap=max_overlap)
     num_candidates = CANDIDATES_PER_PATCH * num_per_image
-    boxes = _random_boxes(labels, TRIES_PER_PATCH * num_per_image, size_range,
-                          generator)
-    centre_labels = _centre_labels(labels, boxes)
-    num_usable = (centre_labels != IGNORE_INDEX).sum(dim=1)
-    sparse = (num_usable < num_candidates).nonzero().flatten()
-    if len(sparse) > 0:
-        boxes[sparse] = _boxes_on_labelled_pixels(
-            labels[sparse], boxes.size(1), size_range, generator)
-        centre_labels = _centre_labels(labels, boxes)
-
-    chosen = _draw_candidates(centre_labels, num_candidates, background,
+    boxes, classes, may_be_void = _propose_boxes(
+        labels, TRIES_PER_PATCH * num_per_image, num_candidates, size_range,
+        generator)
+    chosen = _draw_candidates(classes, num_candidates, background,
                               background_share, generator)
-    boxes = _take(boxes, chosen)
-    centre_labels = centre_labels.gather(1, chosen)
+    boxes, classes = _take(boxes, chosen), classes.gather(1, chosen)
     chosen = _choose_apart(boxes, num_per_image, max_overlap)
-    boxes = _take(boxes, chosen)  # (B, num_per_image, 4)
-    centre_labels = centre_labels.gather(1, chosen)
+    boxes, classes = _take(boxes, chosen), classes.gather(1, chosen)
 
     usable = torch.arange(len(labels), device=labels.device)
-    if len(sparse) > 0:  # only these can be void altogether
-        usable = (centre_labels[:, 0] != IGNORE_INDEX).nonzero().flatten()
-        images, boxes = images[usable], boxes[usable]
-        centre_labels = centre_labels[usable]
+    if may_be_void:
+        usable = (classes[:, 0] != IGNORE_INDEX).nonzero().flatten()
+        images, boxes, classes = images[usable], boxes[usable], classes[usable]
     patches = _crop_and_resize(images, boxes, out_size)
     image_index = usable[:, None, None].expand(-1, num_per_image, 1)
     boxes = torch.cat([image_index, boxes], dim=2)
-    return patches, centre_labels.flatten(), boxes.flatten(0, 1)
+    return patches, classes.flatten(), boxes.flatten(0, 1)
 
 
 def _check_arguments(images: Tensor, labels: Tensor, num_per_image: int,
@@ -126,6 +112,36 @@ def _check_arguments(images: Tensor, labels: Tensor, num_per_image: int,
             f'patches of up to {largest} pixels do not fit into images of '
             f'{height}x{width}; lower size_range={tuple(size_range)} or use '
             'larger crops')
+
+
+def _check_shares(**shares: float) -> None:
+    for name, share in shares.items():
+        if not 0 <= share <= 1:
+            raise ValueError(
+                f'{name} must lie between 0 and 1, but got {share}')
+
+
+def _propose_boxes(
+        labels: Tensor, num_boxes: int, num_needed: int,
+        size_range: Sequence[int], generator: torch.Generator | None
+) -> tuple[Tensor, Tensor, bool]:
+    """Random boxes, around labelled pixels in images that have few of them.
+
+    Returns:
+        tuple[Tensor, Tensor, bool]: Boxes (B, num_boxes, 4), the classes of
+        their central pixels (B, num_boxes), and whether there are images with
+        fewer than ``num_needed`` labelled centres among boxes anywhere; only
+        these can be void altogether.
+    """
+    boxes = _random_boxes(labels, num_boxes, size_range, generator)
+    classes = _centre_labels(labels, boxes)
+    num_usable = (classes != IGNORE_INDEX).sum(dim=1)
+    sparse = (num_usable < num_needed).nonzero().flatten()
+    if len(sparse) > 0:
+        boxes[sparse] = _boxes_on_labelled_pixels(
+            labels[sparse], num_boxes, size_range, generator)
+        classes = _centre_labels(labels, boxes)
+    return boxes, classes, len(sparse) > 0
 
 
 def _take(boxes: Tensor, index: Tensor) -> Tensor:
