@@ -14,6 +14,9 @@ CONFIGS = sorted(
     path for path in CONFIG_DIR.rglob('*.py')
     if '_base_' not in path.relative_to(CONFIG_DIR).parts)
 
+HAVE_TEACHER = {'MeanTeacher', 'PartialLabelMeanTeacher', 'ReCo',
+                'PartialLabelReCo', 'S4GAN'}
+
 
 def segmentor_of(model: dict) -> dict:
     """The config of the EncoderDecoder, inside a method or not."""
@@ -43,7 +46,8 @@ def test_configs_are_found():
     names = {path.stem.split('_')[0] for path in CONFIGS}
     assert {'supervised', 'mean-teacher', 'mean-teacher-cutout',
             'mean-teacher-cutmix', 'mean-teacher-classmix', 'reco',
-            'reco-cutout', 'reco-cutmix', 'reco-classmix'} <= names
+            'reco-cutout', 'reco-cutmix', 'reco-classmix',
+            's4gan'} <= names
     assert len(CONFIGS) >= 20
     assert len(ONE_PER_ARCHITECTURE) >= 12
 
@@ -65,7 +69,7 @@ def test_builds_and_agrees_with_its_name(path):
     MODELS.build(cfg.model)
     hooks = [hook['type'] for hook in cfg.custom_hooks]
     assert ('MeanTeacherHook' in hooks) == (
-        cfg.model.type in ('MeanTeacher', 'ReCo'))
+        cfg.model.type in HAVE_TEACHER)
     assert 'RandomSeedHook' in hooks and 'PreflightHook' in hooks
 
     segmentor = segmentor_of(cfg.model)

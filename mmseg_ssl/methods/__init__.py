@@ -4,4 +4,5 @@ from mmseg_ssl.methods import (  # noqa: F401
     mean_teacher,
     mix_and_match,
     reco,
+    s4gan,
 )

@@ -5,6 +5,7 @@ import torch
 from mmengine.dist import all_reduce_params, get_world_size
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
+from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 from torch import nn
@@ -20,6 +21,9 @@ class MeanTeacherHook(Hook):
     student by ``model.teacher.update_parameters``. How fast, and what happens
     to the statistics of batch norm, is said at
     :class:`mmseg_ssl.methods.mean_teacher.TeacherEMA`.
+
+    Of several optimisers (``OptimWrapperDict``), the one that moves the
+    student has to be named ``student``.
 
     With several processes, running statistics that each process gathered from
     its own images are averaged first, so student and teacher are the same
@@ -41,12 +45,27 @@ class MeanTeacherHook(Hook):
                          outputs: dict | None = None) -> None:
         """Follow the student when the optimiser has moved it."""
         # False while gradients are being accumulated.
-        if not runner.optim_wrapper.should_update():
+        if not _of_student(runner.optim_wrapper).should_update():
             return
         model = _unwrap(runner.model)
         if get_world_size() > 1:
             all_reduce_params(_local_statistics(model), op='mean')
         model.teacher.update_parameters(model.student)
+
+
+def _of_student(optim_wrapper: OptimWrapper) -> OptimWrapper:
+    """The optimiser that moves the student.
+
+    Raises:
+        ValueError: There are several, and none is named ``student``.
+    """
+    if not isinstance(optim_wrapper, OptimWrapperDict):
+        return optim_wrapper
+    if 'student' not in optim_wrapper:
+        raise ValueError(
+            'MeanTeacherHook follows the optimiser named "student", but '
+            f'optim_wrapper has {sorted(optim_wrapper.keys())}')
+    return optim_wrapper['student']
 
 
 def _unwrap(model: nn.Module) -> nn.Module:
