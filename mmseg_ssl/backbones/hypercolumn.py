@@ -114,6 +114,30 @@ def tiles(height: int, width: int,
                    slice(left, min(left + side, width)))
 
 
+def draw_points(usable: Tensor, num_points: int) -> Tensor:
+    """Draw pixels uniformly, with replacement.
+
+    Args:
+        usable (Tensor): Which pixels may be drawn, shape (B, H, W), bool. If
+            an image has none, all may.
+        num_points (int): Pixels of each image, P.
+
+    Returns:
+        Tensor: x and y, shape (B, P, 2), int64.
+    """
+    weight = usable.flatten(1)
+    weight = weight | ~weight.any(dim=1, keepdim=True)
+    # The k-th usable pixel is where the running count first exceeds k:
+    # torch.multinomial takes at most 2^24 pixels.
+    so_far = weight.cumsum(dim=1)
+    rank = torch.rand(
+        (len(weight), num_points), dtype=torch.float64, device=usable.device)
+    rank = (rank * so_far[:, -1:]).long()
+    pixel = torch.searchsorted(so_far, rank, right=True)
+    width = usable.size(2)
+    return torch.stack([pixel % width, pixel // width], dim=2)
+
+
 def sample_hypercolumns(maps: Sequence[Tensor], points: Tensor,
                         image_size: tuple[int, int],
                         grids: Sequence[CellGrid] | None = None) -> Tensor:

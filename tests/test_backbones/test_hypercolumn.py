@@ -10,11 +10,12 @@ from mmseg_ssl.backbones.hypercolumn import (
     CellGrid,
     HypercolumnProjection,
     dense_hypercolumns,
+    draw_points,
     sample_hypercolumns,
     sample_map,
     tiles,
 )
-from mmseg_ssl.backbones.hypercolumn_head import HypercolumnHead, draw_points
+from mmseg_ssl.backbones.hypercolumn_head import HypercolumnHead
 from mmseg_ssl.backbones.receptive_field import receptive_fields
 
 SIZE = (37, 53)
