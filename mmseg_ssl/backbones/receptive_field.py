@@ -186,6 +186,27 @@ def receptive_fields(network: nn.Module,
         ValueError: If an operation is not a convolution, a pooling or
             pointwise, so that its receptive field is not defined.
     """
+    found = _trace(network, input_size, channels)
+    found.pop('')
+    return {
+        name: fields
+        for name, fields in found.items() if _level(name, found) <= depth
+    }
+
+
+def output_receptive_field(network: nn.Module,
+                           input_size: tuple[int, int] = (256, 256),
+                           channels: int = 3) -> Fields:
+    """Fields, along height and width, of the last map a network returns.
+
+    Arguments and errors as of :func:`receptive_fields`.
+    """
+    return _trace(network, input_size, channels)['']
+
+
+def _trace(network: nn.Module, input_size: tuple[int, int],
+           channels: int) -> dict[str, Fields]:
+    """Fields of what every module returned last, by name of the module."""
     network = copy.deepcopy(network).to('meta')
     network.eval()  # returns nothing in mmseg
     tracker = _FieldTracker()
@@ -216,11 +237,7 @@ def receptive_fields(network: nn.Module,
     tracker.set(image, (pixel, pixel))
     with torch.no_grad(), tracker:
         network(image)
-    found.pop('')
-    return {
-        name: fields
-        for name, fields in found.items() if _level(name, found) <= depth
-    }
+    return found
 
 
 def _level(name: str, called: Collection[str]) -> int:

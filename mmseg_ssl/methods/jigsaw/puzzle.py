@@ -77,7 +77,7 @@ def shuffle_patches(
     """
     patch_size(images.shape[-2:], grid)
     position = random_positions(len(images), grid, images.device, generator)
-    return _gather_patches(images, position, grid), position
+    return place_patches(images, position, grid), position
 
 
 def restore_patches(shuffled: Tensor, position: Tensor, grid: int) -> Tensor:
@@ -92,28 +92,81 @@ def restore_patches(shuffled: Tensor, position: Tensor, grid: int) -> Tensor:
     Returns:
         Tensor: Shape (B, C, H', W').
     """
-    return _gather_patches(shuffled, position.argsort(dim=1), grid)
+    return place_patches(shuffled, position.argsort(dim=1), grid)
 
 
-def _gather_patches(images: Tensor, source: Tensor, grid: int) -> Tensor:
+def random_shifts(batch_size: int,
+                  grid: int,
+                  gap: int,
+                  device: torch.device | str = 'cpu',
+                  generator: torch.Generator | None = None) -> Tensor:
+    """Where tiles, ``gap`` pixels smaller than their cells, are cut.
+
+    Returns:
+        Tensor: Rows and columns below and right of the cell's corner, uniform
+        in [0, gap], shape (B, grid * grid, 2), int64.
+    """
+    return torch.randint(
+        gap + 1, (batch_size, grid * grid, 2), device=device,
+        generator=generator)
+
+
+def place_patches(images: Tensor,
+                  source: Tensor,
+                  grid: int,
+                  gap: int = 0,
+                  shift: Tensor | None = None) -> Tensor:
     """Fill cell k of the grid from cell ``source[:, k]``.
 
-    Rows of patches, contiguous in memory, are copied whole and only once. To
-    cut sides without a copy of their own, rows are taken from the overlapping
-    windows that start at every pixel.
+    Args:
+        images (Tensor): Shape (B, C, H, W), any dtype.
+        source (Tensor): Shape (B, grid * grid), int64.
+        grid (int): Patches along each side.
+        gap (int): Pixels by which a tile is smaller than the cell it is cut
+            from, along each side. Defaults to 0.
+        shift (Tensor, optional): From :func:`random_shifts`, by cell of the
+            source. Defaults to None, tiles from the middle of their cells.
+
+    Returns:
+        Tensor: Shape (B, C, grid * h, grid * w) for tiles of h x w pixels,
+        ``grid * (side // grid - gap)``.
+
+    Raises:
+        ValueError: If the grid does not fit or the gap leaves no tile.
     """
-    height, width = patch_size(images.shape[-2:], grid)
+    # Rows of tiles, contiguous in memory, are copied whole and only once. To
+    # cut sides without a copy of their own, rows are taken from the
+    # overlapping windows that start at every pixel.
+    cell_height, cell_width = _cell_size(images, grid, gap)
+    height, width = cell_height - gap, cell_width - gap
     images = images.contiguous()
     num_images, channels, full_height, full_width = images.shape
     planes = torch.arange(num_images * channels, device=images.device)
     planes = planes.view(num_images, channels, 1, 1, 1)
     line = torch.arange(height, device=images.device).view(1, 1, 1, -1, 1)
-    source = source.view(num_images, 1, grid, 1, grid)
-    row = source // grid * height + line
-    start = (planes * full_height + row) * full_width + source % grid * width
+    top = source // grid * cell_height
+    left = source % grid * cell_width
+    if shift is None:
+        top, left = top + gap // 2, left + gap // 2
+    else:
+        shift = shift.gather(1, source.unsqueeze(2).expand(-1, -1, 2))
+        top, left = top + shift[..., 0], left + shift[..., 1]
+    top, left = (x.view(num_images, 1, grid, 1, grid) for x in (top, left))
+    start = (planes * full_height + top + line) * full_width + left
     windows = images.as_strided((images.numel() - width + 1, width), (1, 1))
     rows = windows.index_select(0, start.flatten())
     return rows.view(num_images, channels, grid * height, grid * width)
+
+
+def _cell_size(images: Tensor, grid: int, gap: int) -> tuple[int, int]:
+    """Height and width of the cells that tiles are cut from."""
+    cell = patch_size(images.shape[-2:], grid)
+    if not 0 <= gap < min(cell):
+        raise ValueError(
+            f'a gap of {gap} pixels leaves nothing of patches of '
+            f'{cell[0]}x{cell[1]} pixels; it must be at least 0 and smaller '
+            'than a patch')
+    return cell
 
 
 def patch_of_cells(num_cells: int, num_pixels: int, grid: int, stride: int,
