@@ -1,4 +1,5 @@
 from mmseg_ssl.clustering.mini_batch_kmeans import MiniBatchKMeans
 from mmseg_ssl.clustering.seeding import kmeans_plusplus
+from mmseg_ssl.clustering.streamed_kmeans import StreamedKMeans
 
-__all__ = ['MiniBatchKMeans', 'kmeans_plusplus']
+__all__ = ['MiniBatchKMeans', 'StreamedKMeans', 'kmeans_plusplus']

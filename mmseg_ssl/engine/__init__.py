@@ -1,6 +1,12 @@
+from mmseg_ssl.engine.epoch_loop import (
+    ClusteringLoop,
+    ResumableEpochLoop,
+    ResumableSampler,
+)
 from mmseg_ssl.engine.hooks import (
     ChannelsLastHook,
     MeanTeacherHook,
+    OfflineClusteringHook,
     PreflightHook,
     ProcessMemoryHook,
     RandomSeedHook,
@@ -13,11 +19,15 @@ from mmseg_ssl.engine.loops import TeacherStudentValLoop
 
 __all__ = [
     'ChannelsLastHook',
+    'ClusteringLoop',
     'JointOptimWrapperConstructor',
     'JointOptimWrapperDict',
     'MeanTeacherHook',
+    'OfflineClusteringHook',
     'PreflightHook',
     'ProcessMemoryHook',
     'RandomSeedHook',
+    'ResumableEpochLoop',
+    'ResumableSampler',
     'TeacherStudentValLoop',
 ]

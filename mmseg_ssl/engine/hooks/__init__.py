@@ -1,10 +1,14 @@
 from mmseg_ssl.engine.hooks.channels_last_hook import ChannelsLastHook
 from mmseg_ssl.engine.hooks.mean_teacher_hook import MeanTeacherHook
+from mmseg_ssl.engine.hooks.offline_clustering_hook import (
+    OfflineClusteringHook,
+)
 from mmseg_ssl.engine.hooks.preflight_hook import PreflightHook
 from mmseg_ssl.engine.hooks.process_memory_hook import ProcessMemoryHook
 from mmseg_ssl.engine.hooks.random_seed_hook import RandomSeedHook
 
 __all__ = [
-    'ChannelsLastHook', 'MeanTeacherHook', 'PreflightHook',
+    'ChannelsLastHook', 'MeanTeacherHook', 'OfflineClusteringHook',
+    'PreflightHook',
     'ProcessMemoryHook', 'RandomSeedHook'
 ]

@@ -1,0 +1,24 @@
+from mmseg_ssl.methods.picie.encoders import (
+    BilinearFPN,
+    PixelEncoder,
+    RawPixels,
+)
+from mmseg_ssl.methods.picie.losses import (
+    cluster_loss,
+    cluster_scores,
+    head_weights,
+)
+from mmseg_ssl.methods.picie.mdc import MDC, KMeansSegmentor
+from mmseg_ssl.methods.picie.picie import PiCIE, Views
+from mmseg_ssl.methods.picie.pixel_clustering import PixelClustering
+from mmseg_ssl.methods.picie.views import (
+    Geometry,
+    RandomGeometry,
+    RandomPhotometry,
+)
+
+__all__ = [
+    'MDC', 'BilinearFPN', 'Geometry', 'KMeansSegmentor', 'PiCIE',
+    'PixelClustering', 'PixelEncoder', 'RandomGeometry', 'RandomPhotometry',
+    'RawPixels', 'Views', 'cluster_loss', 'cluster_scores', 'head_weights'
+]

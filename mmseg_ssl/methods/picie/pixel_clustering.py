@@ -1,0 +1,211 @@
+"""What all methods share that segment by clustering pixels."""
+import copy
+from abc import abstractmethod
+from typing import Any
+
+import torch
+from mmengine.dist import all_reduce_params, get_world_size
+from mmseg.models.segmentors import BaseSegmentor
+from mmseg.models.utils import resize
+from mmseg.registry import MODELS
+from mmseg.utils import (
+    ConfigType,
+    OptConfigType,
+    OptSampleList,
+    SampleList,
+)
+from torch import Tensor, nn
+
+from mmseg_ssl.clustering import MiniBatchKMeans
+from mmseg_ssl.methods.picie.losses import cluster_scores
+
+
+class PixelClustering(BaseSegmentor):
+    """Segment by the clusters that pixels of an encoder's features are in.
+
+    Before each epoch :class:`mmseg_ssl.engine.OfflineClusteringHook` freezes a
+    snapshot of the encoder and clusters its features, for each view of the
+    images. Subclasses say what the views are, and what the encoder learns
+    from the clusters. Predicted is the cluster of the encoder as it is now,
+    among those of one view: ids of clusters, not of classes, to be evaluated
+    by :class:`mmseg_ssl.evaluation.HungarianIoUMetric`.
+
+    Args:
+        encoder (dict): Config of what maps images (B, 3, H, W) to features
+            (B, channels, h, w).
+        channels (int): Of these features.
+        num_clusters (int): Clusters to predict, K. Defaults to 27.
+        over_clusters (int, optional): A second, larger number of clusters to
+            learn from (PiCIE+H: 100). Defaults to None.
+        metric (str): 'cosine' or 'euclidean'. Defaults to 'cosine'.
+        num_views (int): Views that are clustered. Defaults to 1.
+        data_preprocessor (dict, optional): mmseg's ``SegDataPreProcessor``.
+        test_cfg (dict, optional): ``view``: whose centroids predict, from 0.
+            Defaults to ``dict(view=0)``.
+        init_cfg (dict, optional): Initialisation.
+    """
+
+    # PreflightHook: what prediction can do without
+    training_only = ('snapshot', )
+
+    def __init__(self,
+                 encoder: ConfigType,
+                 channels: int,
+                 num_clusters: int = 27,
+                 over_clusters: int | None = None,
+                 metric: str = 'cosine',
+                 num_views: int = 1,
+                 data_preprocessor: OptConfigType = None,
+                 test_cfg: OptConfigType = None,
+                 init_cfg: OptConfigType = None) -> None:
+        super().__init__(data_preprocessor, init_cfg)
+        self.num_clusters = [num_clusters]
+        if over_clusters is not None:
+            if over_clusters <= num_clusters:
+                raise ValueError(
+                    f'over_clusters={over_clusters} must be more than '
+                    f'num_clusters={num_clusters}')
+            self.num_clusters.append(over_clusters)
+        self.test_cfg = {'view': 0, **(test_cfg or {})}
+        if not 0 <= self.test_cfg['view'] < num_views:
+            raise ValueError(
+                f'test_cfg.view={self.test_cfg["view"]} is not one of the '
+                f'{num_views} views of {type(self).__name__} (from 0)')
+        self.metric = metric
+        self.encoder = MODELS.build(encoder)
+        self.snapshot = copy.deepcopy(self.encoder).requires_grad_(False)
+        # [head][view]; 20 iterations as in the released code
+        self.kmeans = nn.ModuleList(
+            nn.ModuleList(
+                MiniBatchKMeans(num, channels, metric, max_iters=20)
+                for _ in range(num_views)) for num in self.num_clusters)
+        self.register_buffer('clustered_epoch', torch.tensor(-1))
+        self.align_corners = False
+        self.out_channels = num_clusters
+
+    # What OfflineClusteringHook asks for.
+
+    def freeze_snapshot(self) -> None:
+        """Make the snapshot equal to the encoder, in all processes."""
+        if get_world_size() > 1:
+            # running statistics come from each process's own images
+            all_reduce_params(
+                [buffer for buffer in self.encoder.buffers()
+                 if buffer.is_floating_point()], op='mean')
+        self.snapshot.load_state_dict(self.encoder.state_dict())
+        self.snapshot.eval()
+
+    @torch.no_grad()
+    def view_features(self, inputs: Tensor,
+                      data_samples: SampleList) -> list[Tensor]:
+        """Features of the snapshot, (B, D, h, w), for each view."""
+        self.check_no_padding(data_samples)
+        return self.encode_views(self.snapshot, self.make_views(inputs))
+
+    def clusterings(self) -> list[tuple[str, int, MiniBatchKMeans]]:
+        """Name, view and clustering of each number of clusters and view."""
+        return [(f'view{view + 1}_{num}', view, kmeans)
+                for num, views in zip(self.num_clusters, self.kmeans)
+                for view, kmeans in enumerate(views)]
+
+    # What a method says.
+
+    @abstractmethod
+    def make_views(self, images: Tensor) -> Any:
+        """Draw the views of images (B, 3, H, W)."""
+
+    @abstractmethod
+    def encode_views(self, network: nn.Module, views: Any) -> list[Tensor]:
+        """Features (B, D, h, w) of each view, of encoder or snapshot."""
+
+    # What all methods do.
+
+    @torch.no_grad()
+    def label(self, features: Tensor, view: int = 0,
+              head: int = 0) -> Tensor:
+        """Label pixels by their nearest centroid.
+
+        Args:
+            features (Tensor): Of the snapshot, for a view, (B, D, h, w).
+            view (int): Whose centroids, from 0. Defaults to 0.
+            head (int): 0: ``num_clusters``, 1: ``over_clusters``.
+
+        Returns:
+            Tensor: Clusters, shape (B, h, w), int64.
+        """
+        return self.scores(features, view, head).argmax(dim=1)
+
+    def scores(self, features: Tensor, view: int = 0,
+               head: int = 0) -> Tensor:
+        """Similarity of pixels to centroids, (B, D, h, w) -> (B, K, h, w)."""
+        centroids = self.kmeans[head][view].centroids
+        return cluster_scores(features, centroids, self.metric)
+
+    def train(self, mode: bool = True) -> 'PixelClustering':
+        """Set the mode of all but the snapshot, which is frozen."""
+        super().train(mode)
+        self.snapshot.eval()
+        return self
+
+    def check_no_padding(self, data_samples: OptSampleList) -> None:
+        """Refuse images that had to be padded: pixels would be invented.
+
+        Raises:
+            ValueError: Names the first such image.
+        """
+        for sample in data_samples or ():
+            left, right, top, bottom = sample.get('padding_size', [0] * 4)
+            if left or right or top or bottom:
+                height, width = sample.img_shape[:2]
+                raise ValueError(
+                    f'image {sample.get("img_path")} is {width}x{height} '
+                    '(width x height) and was padded by '
+                    f'{left + right}x{top + bottom} pixels to the size of '
+                    'data_preprocessor.size: it is smaller than the crop. '
+                    'Resize images in the pipeline to at least that size')
+
+    def check_clustered(self) -> None:
+        """Refuse to work with centroids that nobody computed.
+
+        Raises:
+            RuntimeError: If there are none yet.
+        """
+        if self.clustered_epoch < 0:
+            raise RuntimeError(
+                f'{type(self).__name__} has no clusters yet: add '
+                "dict(type='OfflineClusteringHook') to custom_hooks, or load "
+                'a trained checkpoint')
+
+    def extract_feat(self, inputs: Tensor) -> Tensor:
+        """Features of the encoder, (B, D, h, w)."""
+        return self.encoder(inputs)
+
+    def encode_decode(self, inputs: Tensor,
+                      batch_img_metas: list[dict]) -> Tensor:
+        """Similarity to the centroids at image size, (B, K, H, W)."""
+        scores = self.scores(self.extract_feat(inputs),
+                             self.test_cfg['view'])
+        return resize(scores, inputs.shape[2:], mode='bilinear',
+                      align_corners=self.align_corners)
+
+    def predict(self,
+                inputs: Tensor,
+                data_samples: OptSampleList = None) -> SampleList:
+        """Predict clusters.
+
+        Args:
+            inputs (Tensor): Images, shape (B, 3, H, W).
+            data_samples (list[SegDataSample], optional): Their samples.
+
+        Returns:
+            list[SegDataSample]: ``pred_sem_seg`` holds ids of clusters,
+            ``seg_logits`` the similarities to their centroids.
+        """
+        self.check_clustered()
+        return self.postprocess_result(
+            self.encode_decode(inputs, []), data_samples)
+
+    def _forward(self,
+                 inputs: Tensor,
+                 data_samples: OptSampleList = None) -> Tensor:
+        return self.encode_decode(inputs, [])
