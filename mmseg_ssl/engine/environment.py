@@ -15,6 +15,10 @@ from mmengine.config import Config, DictAction
 from mmengine.device import get_device
 from mmengine.logging import print_log
 
+# Top-level names of our configs, and the key under which datasets hold their
+# value: --cfg-options with such a name reaches all of them.
+_REACHING = dict(data_root='data_root', partial_labels='seg_map_path')
+
 _M_TRIM_THRESHOLD = -1  # parameter numbers of glibc's <malloc.h>
 _M_MMAP_THRESHOLD = -3
 
@@ -49,34 +53,37 @@ def apply_cfg_options(cfg: Config, options: dict[str, Any] | None) -> None:
     its own top-level ``data_root``, however deep it is nested; mmengine by
     itself would change the top-level name only, which nothing reads. A key
     that names one dataset (``val_dataloader.dataset.data_root=DIR``) wins.
+    ``partial_labels=DIR`` does the same for the folder of partial label maps.
 
     Args:
         cfg (Config): Changed in place.
         options (dict, optional): What :class:`CfgOptionsAction` parsed.
 
     Raises:
-        ValueError: ``data_root`` is given for a config without a top-level
-            ``data_root``.
+        ValueError: One of the two is given for a config without it.
     """
     options = dict(options or {})
-    if 'data_root' in options:
-        override_data_root(cfg, options.pop('data_root'))
+    for name in _REACHING:
+        if name in options:
+            override_shared(cfg, name, options.pop(name))
     cfg.merge_from_dict(options)
 
 
-def override_data_root(cfg: Config, data_root: str) -> None:
-    """Point ``cfg`` and all datasets that share its data root elsewhere.
+def override_shared(cfg: Config, name: str, value: str) -> None:
+    """Change a top-level name and every dataset that was built from it.
 
-    Datasets with another root (a second source of images) stay as they are.
+    Datasets with another value (a second source of images) stay as they are.
     """
-    if 'data_root' not in cfg:
+    key = _REACHING[name]
+    if name not in cfg:
         raise ValueError(
-            f'{cfg.filename} has no top-level "data_root" to override; name '
-            'the dataset, e.g. train_dataloader.dataset.data_root=DIR')
-    old_root = cfg.data_root
+            f'{cfg.filename} has no top-level "{name}" to override; name '
+            f'the dataset, e.g. train_dataloader.dataset.{key}=DIR')
+    old = cfg[name]
+    cfg[name] = value
     for node in _nested_dicts(cfg._cfg_dict):
-        if node.get('data_root') == old_root:
-            node['data_root'] = data_root
+        if node.get(key) == old:
+            node[key] = value
 
 
 def keep_freed_memory() -> bool:

@@ -13,7 +13,7 @@ from mmseg_ssl.engine.environment import (
     CfgOptionsAction,
     apply_cfg_options,
     init_cpu_distributed,
-    override_data_root,
+    override_shared,
     revert_sync_bn,
 )
 
@@ -52,7 +52,7 @@ def test_data_root_reaches_every_dataset_that_shares_it(cfg):
 
 
 def test_other_data_roots_stay(cfg):
-    override_data_root(cfg, '/elsewhere')
+    override_shared(cfg, 'data_root', '/elsewhere')
     other = cfg.train_dataloader.dataset.unlabeled.datasets[1]
     assert other.data_root == 'data/other'
     assert cfg.test_dataloader[1].dataset.data_root == 'data/other'

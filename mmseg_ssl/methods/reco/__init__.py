@@ -1,5 +1,6 @@
 from mmseg_ssl.methods.reco.embedding_head import EmbeddingHead
+from mmseg_ssl.methods.reco.partial_labels import PartialLabelReCo
 from mmseg_ssl.methods.reco.reco import ReCo
 from mmseg_ssl.methods.reco.regional_contrast_loss import RegionalContrastLoss
 
-__all__ = ['EmbeddingHead', 'ReCo', 'RegionalContrastLoss']
+__all__ = ['EmbeddingHead', 'PartialLabelReCo', 'ReCo', 'RegionalContrastLoss']
