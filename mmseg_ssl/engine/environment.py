@@ -92,7 +92,7 @@ def keep_freed_memory() -> bool:
     Large activations of a CPU training step lie above malloc's thresholds:
     the kernel hands out zeroed pages for them and takes them back a moment
     later, tens of thousands of page faults in a step
-    (``tools/benchmarks/cpu_allocator.py`` measures what they cost). The price
+    (``tools/benchmarks/cpu_step.py`` measures what they cost). The price
     is that the process keeps its peak memory until it ends.
 
     Does nothing where a GPU computes, on other C libraries, and where the

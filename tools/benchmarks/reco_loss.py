@@ -26,6 +26,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from mmseg_ssl.engine.environment import keep_freed_memory
+
 MIB = 2**20
 
 
@@ -107,6 +109,7 @@ def measure(make_step: Callable, args: argparse.Namespace, repeats: int,
             connection) -> None:
     """Send seconds of each run, loss value and peak extra memory in MiB."""
     torch.set_num_threads(args.threads)
+    keep_freed_memory()  # as tools/train.py does
     step = make_step(args)
     inputs = make_inputs(args)
     embedding = inputs[0]

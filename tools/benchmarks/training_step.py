@@ -24,6 +24,7 @@ from mmengine.runner import Runner
 from torch import Tensor, nn
 
 import mmseg_ssl  # noqa: F401  (registers what configs name)
+from mmseg_ssl.engine import ChannelsLastHook
 from mmseg_ssl.engine.environment import (
     CfgOptionsAction,
     apply_cfg_options,
@@ -60,6 +61,7 @@ def build(cfg: Config, device: str) -> tuple[nn.Module, Runner]:
         model = revert_sync_batchnorm(model)
     model.init_weights()
     model.train().to(device)
+    ChannelsLastHook().before_run(runner)  # as the configs do
     return model, runner
 
 

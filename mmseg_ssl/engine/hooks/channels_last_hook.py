@@ -11,7 +11,8 @@ class ChannelsLastHook(Hook):
     """Keep the weights of the model channels-last (NHWC in memory).
 
     Activations follow the weights, shapes stay as they are. Depthwise and
-    normalisation layers gain most: ``tools/benchmarks/cpu_step.py`` measures it.
+    normalisation layers gain most (measured by
+    ``tools/benchmarks/cpu_step.py``).
 
     Does nothing under ``DistributedDataParallel``, which has laid out its
     buckets of gradients when hooks are called first.

@@ -1,11 +1,10 @@
 """The ReCo loss: contrast a sparse set of hard pixels between classes."""
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
+from mmseg_ssl.methods.reco.sampled_similarity import SampledSimilarity
 from mmseg_ssl.sampling import random_integers
 
 IGNORE_INDEX = 255
@@ -13,59 +12,29 @@ QUERY_SAMPLING = ('hard', 'random', 'easy')
 KEY_SAMPLING = ('active', 'random')
 
 
-class SampledSimilarity(torch.autograd.Function):
-    """Dot products of each query with its own sampled keys.
+def pixel_rows(embedding: Tensor) -> Tensor:
+    """Copy maps (B, D, h, w) to one row a pixel, shape (B*h*w, D)."""
+    # Transposing one matrix after another is faster than permuting them all.
+    return torch.cat([image.flatten(1).t() for image in embedding])
 
-    ``similarity[i, j] = queries[i] . keys[index[i, j]]``. The sampled keys are
-    gathered in chunks in the forward pass and never stored; the backward pass
-    sums them with :func:`torch.nn.functional.embedding_bag`, which does not
-    gather them either. Keys receive no gradient.
+
+def gather_pixels(embedding: Tensor, index: Tensor) -> Tensor:
+    """Embeddings of some pixels.
+
+    Args:
+        embedding (Tensor): Shape (B, D, h, w).
+        index (Tensor): Pixel numbers as in :func:`pixel_rows`, shape (n,).
+
+    Returns:
+        Tensor: Shape (n, D). The gradient has the layout of ``embedding``.
     """
-
-    # A chunk of gathered keys should stay in a CPU's cache; on an accelerator
-    # it should be large enough to hide the cost of launching kernels.
-    CHUNK_BYTES = {'cpu': 2**22}
-    ACCELERATOR_CHUNK_BYTES = 2**28
-
-    @staticmethod
-    def forward(ctx: Any, queries: Tensor, keys: Tensor,
-                index: Tensor) -> Tensor:
-        """
-        Args:
-            queries (Tensor): Shape (n, D).
-            keys (Tensor): Shape (N, D).
-            index (Tensor): Rows of ``keys``, shape (n, M), int64.
-
-        Returns:
-            Tensor: Similarities, shape (n, M).
-        """
-        ctx.save_for_backward(keys, index)
-        cls = SampledSimilarity
-        budget = cls.CHUNK_BYTES.get(keys.device.type,
-                                     cls.ACCELERATOR_CHUNK_BYTES)
-        row_bytes = index.size(1) * keys.size(1) * keys.element_size()
-        chunk = min(max(1, budget // row_bytes), max(1, len(index)))
-        similarity = queries.new_empty(index.size(0), 1, index.size(1))
-        # One buffer for all chunks: a new one each time costs page faults.
-        buffer = keys.new_empty(chunk * index.size(1), keys.size(1))
-        for start in range(0, len(index), chunk):
-            rows = slice(start, start + chunk)
-            key_rows = index[rows].flatten()
-            gathered = buffer[:len(key_rows)]
-            torch.index_select(keys, 0, key_rows, out=gathered)
-            torch.bmm(
-                queries[rows].unsqueeze(1),
-                gathered.view(-1, index.size(1), keys.size(1)).transpose(1, 2),
-                out=similarity[rows])
-        return similarity.squeeze(1)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
-        """Return the gradient of the queries, shape (n, D)."""
-        keys, index = ctx.saved_tensors
-        grad_queries = F.embedding_bag(
-            index, keys, per_sample_weights=grad.contiguous(), mode='sum')
-        return grad_queries, None, None
+    maps = embedding.flatten(2)  # (B, D, h*w)
+    image = index // maps.size(2)
+    pixel = index - image * maps.size(2)
+    # The gradient of indexing is contiguous in the order of the dimensions.
+    if embedding.is_contiguous(memory_format=torch.channels_last):
+        return maps.transpose(1, 2)[image, pixel]
+    return maps[image, :, pixel]
 
 
 def relation_distribution(means: Tensor, temperature: float) -> Tensor:
@@ -120,8 +89,7 @@ def sample_keys(distribution: Tensor,
         generator (torch.Generator, optional): Source of randomness.
 
     Returns:
-        Tensor: Pixel numbers, shape (P, Q, M), ascending along the last axis
-        so that gathering them is kind to the memory system.
+        Tensor: Pixel numbers, shape (P, Q, M), ascending along the last axis.
     """
     probability = distribution.double()
     # Sorted uniform numbers, straight from the spacings of a Poisson process.
@@ -268,28 +236,32 @@ class RegionalContrastLoss(nn.Module):
                   generator: torch.Generator | None) -> Tensor:
         sorted_label, order = label.flatten().sort(stable=True)
         counts = self._class_counts(sorted_label, prob.size(1))
-        if len(counts) < 2:
+        classes = counts.nonzero().flatten()
+        if len(classes) < 2:
             return embedding[:0].sum()
         order = order[:int(counts.sum())]
-        counts = counts.to(embedding.device, non_blocking=True)
+        counts, classes = (
+            x.to(embedding.device, non_blocking=True)
+            for x in (counts[classes], classes))
 
         # From here on pixels are numbered class after class.
-        pixels = embedding.permute(0, 2, 3, 1).flatten(0, 2)  # (B*h*w, D)
-        keys = pixels.detach()[order]  # (N, D)
-        means = torch.segment_reduce(
-            keys, 'mean', lengths=counts, axis=0, unsafe=True)  # (P, D)
-        eligible = self._eligible_queries(label, prob)[order]
+        keys = pixel_rows(embedding.detach())
+        keys = keys.index_select(0, order)  # (N, D)
+        members = sorted_label[:len(order)] == classes[:, None]
+        means = members.to(keys.dtype) @ keys / counts[:, None]  # (P, D)
+        keys /= keys.norm(dim=1, keepdim=True).clamp(min=1e-12)
 
         query_index, num_eligible = sample_queries(
-            eligible, counts, self.num_queries, generator)
+            self._eligible_queries(label, prob)[order], counts,
+            self.num_queries, generator)
         distribution = (
             relation_distribution(means, self.temperature)
             if self.key_sampling == 'active' else uniform_distribution(counts))
         key_index = sample_keys(distribution, counts, self.num_queries,
                                 self.num_keys, generator)
 
-        queries = F.normalize(pixels[order[query_index.flatten()]], dim=1)
-        keys /= keys.norm(dim=1, keepdim=True).clamp(min=1e-12)
+        queries = F.normalize(
+            gather_pixels(embedding, order[query_index.flatten()]), dim=1)
         positives = F.normalize(means, dim=1).repeat_interleave(
             self.num_queries, dim=0)
         positive = (queries * positives).sum(dim=1)  # (P*Q,)
@@ -314,7 +286,7 @@ class RegionalContrastLoss(nn.Module):
 
     @staticmethod
     def _class_counts(sorted_label: Tensor, num_classes: int) -> Tensor:
-        """Pixels of each class present, on the CPU, shape (P,).
+        """Pixels of each class, on the CPU, shape (C,).
 
         The one host synchronisation of the loss: how many classes are present
         and where they end decides all shapes that follow.
@@ -335,8 +307,7 @@ class RegionalContrastLoss(nn.Module):
                 f'label holds {unknown}, but prob has {num_classes} classes '
                 f'(0 to {num_classes - 1}); mark pixels to leave out with '
                 f'{IGNORE_INDEX}')
-        counts = torch.tensor(starts).diff()
-        return counts[counts > 0]
+        return torch.tensor(starts).diff()
 
     @staticmethod
     def _check_shapes(embedding: Tensor, label: Tensor, prob: Tensor) -> None:

@@ -177,16 +177,18 @@ def test_same_draws_same_value_and_gradient(
     torch.testing.assert_close(grad, expected_grad, **tolerance)
 
 
-def test_sampled_similarity_gradcheck():
-    queries = torch.randn(
-        3, 4, dtype=torch.float64, generator=seeded(0), requires_grad=True)
-    keys = torch.randn(9, 4, dtype=torch.float64, generator=seeded(1))
-    index = torch.randint(9, (3, 6), generator=seeded(2))
-    assert torch.autograd.gradcheck(
-        lambda q: module.SampledSimilarity.apply(q, keys, index), queries)
-    torch.testing.assert_close(
-        module.SampledSimilarity.apply(queries, keys, index),
-        torch.einsum('qd,qmd->qm', queries, keys[index]))
+def test_input_layout_changes_nothing():
+    """Channels-last maps give the same value, and a gradient laid out so."""
+    embedding, label, prob = scene()
+    results = []
+    for layout in (torch.contiguous_format, torch.channels_last):
+        maps = embedding.detach().contiguous(memory_format=layout)
+        maps.requires_grad_()
+        value = RegionalContrastLoss(8, 16)(maps, label, prob, seeded(3))
+        grad, = torch.autograd.grad(value, maps)
+        assert grad.is_contiguous(memory_format=layout)
+        results.append((value, grad))
+    torch.testing.assert_close(*results)
 
 
 def test_loss_gradcheck():
