@@ -10,9 +10,13 @@ from mmengine.runner import Runner
 from mmseg.registry import DATASETS, MODELS
 
 CONFIG_DIR = Path(__file__).resolve().parents[1] / 'configs'
-CONFIGS = sorted(
+EVERY_CONFIG = sorted(
     path for path in CONFIG_DIR.rglob('*.py')
     if '_base_' not in path.relative_to(CONFIG_DIR).parts)
+# Folders with proxy tasks, which predict no classes; their tests are in
+# tests/test_methods/test_<folder>/test_<folder>_configs.py.
+OWN_TESTS = {'jigsaw'}
+CONFIGS = [path for path in EVERY_CONFIG if path.parent.name not in OWN_TESTS]
 
 HAVE_TEACHER = {'MeanTeacher', 'PartialLabelMeanTeacher', 'ReCo',
                 'PartialLabelReCo', 'S4GAN'}
@@ -53,12 +57,12 @@ def test_configs_are_found():
 
 
 def test_names_are_unique():
-    counts = Counter(path.name for path in CONFIGS)
+    counts = Counter(path.name for path in EVERY_CONFIG)
     assert [name for name, count in counts.items() if count > 1] == []
 
 
 def test_names_start_with_the_method_of_their_folder():
-    for path in CONFIGS:
+    for path in EVERY_CONFIG:
         method = path.parent.name.replace('_', '-')
         assert path.stem.split('_')[0].startswith(method), path
 
