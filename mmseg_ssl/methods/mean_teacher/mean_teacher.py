@@ -70,6 +70,10 @@ class MeanTeacher(BaseSegmentor):
             Defaults to None.
         data_preprocessor (dict, optional): Defaults to that of ``segmentor``,
             made aware of the two branches.
+        pretrained (str, optional): Checkpoint of the backbone, as in mmseg's
+            segmentors. Defaults to None.
+        train_cfg (dict, optional): Empty; for ``mmseg.apis``, which names it
+            for every segmentor. Defaults to None.
         test_cfg (dict, optional): ``predict_on`` names who predicts,
             ``'teacher'`` or ``'student'``. How to predict is in the
             ``test_cfg`` of ``segmentor``.
@@ -85,8 +89,16 @@ class MeanTeacher(BaseSegmentor):
                  norm_statistics: str = 'own',
                  augmentation: OptConfigType = None,
                  data_preprocessor: OptConfigType = None,
+                 pretrained: str | None = None,
+                 train_cfg: OptConfigType = None,
                  test_cfg: OptConfigType = None,
                  init_cfg: OptConfigType = None) -> None:
+        if train_cfg:
+            raise ValueError(
+                f'{type(self).__name__} takes no train_cfg, but got '
+                f'{dict(train_cfg)}; how to train is in segmentor.train_cfg')
+        if pretrained is not None:
+            segmentor = {**segmentor, 'pretrained': pretrained}
         super().__init__(
             self._branch_aware(data_preprocessor
                                or segmentor.get('data_preprocessor')),

@@ -7,7 +7,7 @@ from mmengine.config import Config
 from mmengine.optim import OptimWrapper
 from mmengine.runner import load_checkpoint
 from mmengine.structures import PixelData
-from mmseg.apis import inference_model
+from mmseg.apis import inference_model, init_model
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
@@ -353,6 +353,31 @@ def test_mmsegs_inference(make_model, predict_on):
         inputs, [dict(img_shape=(32, 48))])[0]
     torch.testing.assert_close(sample.seg_logits.data, expected)
     assert model.decode_head is model.predictor.decode_head
+
+
+def test_mmsegs_init_model(make_model, tiny_segmentor, tmp_path):
+    trained = make_model().eval()
+    checkpoint = tmp_path / 'model.pth'
+    meta = dict(dataset_meta=dict(classes=('a', 'b'), palette=[]))
+    torch.save(dict(state_dict=trained.state_dict(), meta=meta), checkpoint)
+    config = Config(dict(model=dict(
+        type='MeanTeacher', segmentor=tiny_segmentor())))
+    model = init_model(config, str(checkpoint), device='cpu')
+    assert model.dataset_meta['classes'] == ('a', 'b')
+    assert not model.training
+    inputs = torch.randn(1, 3, 32, 32)
+    torch.testing.assert_close(model(inputs), trained(inputs))
+
+
+def test_pretrained_backbone_is_handed_on(make_model):
+    assert make_model(
+        pretrained='backbone.pth').student.backbone.init_cfg == dict(
+            type='Pretrained', checkpoint='backbone.pth')
+
+
+def test_train_cfg_is_refused(make_model):
+    with pytest.raises(ValueError, match="no train_cfg.*'sampler'"):
+        make_model(train_cfg=dict(sampler='ohem'))
 
 
 def test_unknown_predictor(make_model):
