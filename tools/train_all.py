@@ -10,8 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from mmengine.config import Config
-from mmengine.runner import find_latest_checkpoint
+from mmseg_ssl.engine.progress import is_finished
 
 TRAIN = Path(__file__).with_name('train.py')
 
@@ -30,24 +29,13 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def is_finished(config: Path, work_dir: Path) -> bool:
-    """Whether the last checkpoint is that of the last iteration."""
-    dumped = work_dir / config.name  # holds what --cfg-options changed
-    latest = find_latest_checkpoint(work_dir) if work_dir.is_dir() else None
-    if latest is None or not dumped.is_file():
-        return False
-    train_cfg = Config.fromfile(dumped).train_cfg
-    last = train_cfg.get('max_iters') or train_cfg.max_epochs
-    return Path(latest).stem.endswith(f'_{last}')
-
-
 def main() -> None:
     args = parse_args()
     failed = []
     for i, config in enumerate(args.configs, 1):
         work_dir = args.work_root / config.stem
         position = f'[{i}/{len(args.configs)}] {config.stem}'
-        if is_finished(config, work_dir):
+        if is_finished(config.name, work_dir):
             print(f'{position}: finished before', flush=True)
             continue
         print(f'{position}: training', flush=True)
