@@ -2,7 +2,6 @@
 import hashlib
 import io
 import os
-from collections.abc import Iterator
 from itertools import chain
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
@@ -310,13 +309,3 @@ def _remember(marker: Path, text: str) -> None:
         print_log(
             f'The files will be checked again next time: {error}',
             logger='current')
-
-
-def iter_leaf_datasets(loaders: list[Any]) -> Iterator[BaseDataset]:
-    """Every dataset with files behind some data loaders, each one once."""
-    seen = set()
-    for loader in loaders:
-        for leaf in leaf_datasets(loader.dataset):
-            if id(leaf) not in seen:
-                seen.add(id(leaf))
-                yield leaf

@@ -20,7 +20,7 @@ from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.registry import HOOKS
 from torch import Tensor, nn
 
-from mmseg_ssl.datasets.checks import check_dataset, iter_leaf_datasets
+from mmseg_ssl.datasets.checks import check_dataset, leaf_datasets
 
 MAX_REPORTED = 5
 
@@ -73,8 +73,11 @@ class PreflightHook(Hook):
         training = isinstance(runner._train_loop, BaseLoop)
         self._check_checkpoint(runner, model, training)
         if self.scan_files:
-            for dataset in iter_leaf_datasets(
-                [loop.dataloader for loop in loops]):
+            leaves = {
+                id(leaf): leaf for loop in loops
+                for leaf in leaf_datasets(loop.dataloader.dataset)
+            }
+            for dataset in leaves.values():
                 check_dataset(dataset, self.cache_dir)
 
     @staticmethod
