@@ -1,7 +1,7 @@
 """3x3 puzzles of the VOC test images on AlexNet, for Table 4."""
 _base_ = [
     '../_base_/models/jigsaw_alexnet.py',
-    '../_base_/datasets/voc12test_jigsaw.py',
+    '../_base_/datasets/jigsaw/voc12test.py',
     '../_base_/schedules/sgd_50k_jigsaw.py',
     '../_base_/default_runtime.py',
 ]

@@ -1,7 +1,7 @@
 """Puzzles of 3x3 patches of the MSRC-21 training images, sized for two cores."""
 _base_ = [
     '../_base_/models/jigsaw_mbv2-w75.py',
-    '../_base_/datasets/msrc21_180_jigsaw.py',
+    '../_base_/datasets/jigsaw/msrc21_180.py',
     '../_base_/schedules/sgd_2k.py',
     '../_base_/default_runtime.py',
 ]

@@ -1,7 +1,7 @@
 """The paper's 3x3 puzzles: patches of 192 pixels of crops of 576."""
 _base_ = [
     '../_base_/models/jigsaw_mbv2-w75.py',
-    '../_base_/datasets/cityscapes_jigsaw.py',
+    '../_base_/datasets/jigsaw/cityscapes.py',
     '../_base_/schedules/sgd_50k_jigsaw.py',
     '../_base_/default_runtime.py',
 ]

@@ -1,7 +1,7 @@
 """VOC 2012 from 3x3 puzzles on AlexNet: Table 4."""
 _base_ = [
     '../_base_/models/fcn32s_alexnet.py',
-    '../_base_/datasets/voc12aug_500x500.py',
+    '../_base_/datasets/jigsaw/voc12aug_500x500.py',
     '../_base_/schedules/sgd_2k.py',
     '../_base_/default_runtime.py',
 ]

@@ -1,7 +1,7 @@
 """Cityscapes with 503 labels from 3x3 puzzles: the cells of Tables 2 and 3."""
 _base_ = [
     '../_base_/models/fcn32s_mbv2-w75.py',
-    '../_base_/datasets/cityscapes_503.py',
+    '../_base_/datasets/jigsaw/cityscapes_503.py',
     '../_base_/schedules/sgd_2k.py',
     '../_base_/default_runtime.py',
 ]

@@ -1,6 +1,6 @@
 # Puzzles of the 16,135 images of the PASCAL VOC 2012 test release; accuracy on
 # the validation images of the training release.
-_base_ = './camvid_180x240_jigsaw.py'
+_base_ = './camvid_180x240.py'
 data_root = 'data/VOCdevkit_test/VOC2012'
 val_root = 'data/VOCdevkit/VOC2012'
 image_scale = (2048, 450)  # bounds of the longer and the shorter side

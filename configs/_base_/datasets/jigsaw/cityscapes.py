@@ -1,6 +1,6 @@
 # Puzzles of Cityscapes: the training images of 14 cities (2,472), no labels.
 # The four other cities are for segmentation, see cityscapes_503.py.
-_base_ = './camvid_180x240_jigsaw.py'
+_base_ = './camvid_180x240.py'
 data_root = 'data/cityscapes'
 image_scale = (2048, 1024)  # width, height
 crop_size = (576, 576)
