@@ -1,3 +1,19 @@
+from mmseg_ssl.methods.fs4.cam_heads import CAMHead, ModifiedCAMHead
 from mmseg_ssl.methods.fs4.context_aware_embedding import ContextAwareEmbedding
+from mmseg_ssl.methods.fs4.context_encoder import ContextPixelEncoder
+from mmseg_ssl.methods.fs4.fs4 import FS4
+from mmseg_ssl.methods.fs4.pyramid_labels import (
+    FeatureCache,
+    PooledFeatures,
+    make_pyramid_labels,
+)
+from mmseg_ssl.methods.fs4.pyramid_view import (
+    PyramidLabels,
+    RandomPyramidView,
+)
 
-__all__ = ['ContextAwareEmbedding']
+__all__ = [
+    'FS4', 'CAMHead', 'ContextAwareEmbedding', 'ContextPixelEncoder',
+    'FeatureCache', 'ModifiedCAMHead', 'PooledFeatures', 'PyramidLabels',
+    'RandomPyramidView', 'make_pyramid_labels'
+]

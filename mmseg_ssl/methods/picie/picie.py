@@ -43,6 +43,7 @@ class PiCIE(PixelClustering):
      loss():  make_views() -> P1, P2, G
               encode_views(encoder) -> z1, z2
               encode_views(snapshot) -> label() -> y1, y2
+              loss_by_images()  for subclasses
      within = L(z1, y1, mu1) + L(z2, y2, mu2)
      cross  = L(z1, y2, mu2) + L(z2, y1, mu1)
 
@@ -146,8 +147,10 @@ class PiCIE(PixelClustering):
         views = self.make_views(inputs)
         with torch.no_grad():
             frozen = self.encode_views(self.snapshot, views)
-        return self.loss_by_clusters(
-            self.encode_views(self.encoder, views), frozen)
+        features = self.encode_views(self.encoder, views)
+        losses = self.loss_by_clusters(features, frozen)
+        losses.update(self.loss_by_images(features, data_samples))
+        return losses
 
     def loss_by_clusters(self, features: list[Tensor],
                          frozen: list[Tensor]) -> dict[str, Tensor]:
@@ -171,6 +174,11 @@ class PiCIE(PixelClustering):
             cross = cross + weight * (losses[0][1] + losses[1][0])
         return dict(loss_within=self.loss_weight * within,
                     loss_cross=self.loss_weight * cross)
+
+    def loss_by_images(self, features: list[Tensor],
+                       data_samples: SampleList) -> dict[str, Tensor]:
+        """Losses over images as a whole, for subclasses; none here."""
+        return {}
 
     def loss_of_view(self, features: Tensor, labels: Tensor, view: int,
                      head: int) -> Tensor:
