@@ -168,12 +168,11 @@ class JointOptimWrapperConstructor:
 
     def __call__(self, model: nn.Module) -> JointOptimWrapperDict:
         """Build the optimisers for a model, wrapped for DDP or not."""
-        if is_model_wrapper(model):
-            model = model.module
-        self._check_coverage(model)
+        net: Any = model.module if is_model_wrapper(model) else model
+        self._check_coverage(net)
         return JointOptimWrapperDict(**{
             name: build_optim_wrapper(
-                getattr(model, name), {**self.common, **cfg})
+                getattr(net, name), {**self.common, **cfg})
             for name, cfg in self.children.items()})
 
     def _check_coverage(self, model: nn.Module) -> None:

@@ -2,5 +2,11 @@ from mmseg_ssl.methods.reco.embedding_head import EmbeddingHead
 from mmseg_ssl.methods.reco.partial_labels import PartialLabelReCo
 from mmseg_ssl.methods.reco.reco import ReCo
 from mmseg_ssl.methods.reco.regional_contrast_loss import RegionalContrastLoss
+from mmseg_ssl.methods.reco.sync_regional_contrast_loss import (
+    SyncRegionalContrastLoss,
+)
 
-__all__ = ['EmbeddingHead', 'PartialLabelReCo', 'ReCo', 'RegionalContrastLoss']
+__all__ = [
+    'EmbeddingHead', 'PartialLabelReCo', 'ReCo', 'RegionalContrastLoss',
+    'SyncRegionalContrastLoss'
+]

@@ -1,0 +1,163 @@
+"""The ReCo loss with class means and keys of all distributed processes."""
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from mmengine.dist import all_gather, broadcast, get_dist_info
+from mmseg.registry import MODELS
+from torch import Tensor
+
+from mmseg_ssl.methods.reco.regional_contrast_loss import (
+    RegionalContrastLoss,
+    gather_pixels,
+    pixel_rows,
+    relation_distribution,
+    sample_keys,
+    sample_queries,
+    uniform_distribution,
+)
+from mmseg_ssl.methods.reco.sampled_similarity import SampledSimilarity
+
+
+class SharedPixels(NamedTuple):
+    """The labelled pixels of all processes, class after class.
+
+    Inside a class, those of the first process come first: the order that one
+    process would give to the images of all of them.
+    """
+
+    keys: Tensor  # (N, D), embeddings, no gradient
+    eligible: Tensor  # (N,), bool, may be a query
+    label: Tensor  # (N,)
+    rank: Tensor  # (N,), whose pixel it is
+    place: Tensor  # (N,), among the sorted pixels of that process
+
+
+@MODELS.register_module()
+class SyncRegionalContrastLoss(RegionalContrastLoss):
+    """Contrast pixels with those of all distributed processes.
+
+    The mean of the processes' losses, and of their gradients, as
+    DistributedDataParallel takes it, is that of :class:`RegionalContrastLoss`
+    on the images of all processes together: with the same random numbers the
+    very same. ``num_queries`` counts the queries of a class over all
+    processes; each process computes those that are its own pixels. Classes,
+    class means and keys are those of all.
+
+    A process receives the embeddings of all labelled pixels of the others, so
+    its memory and traffic grow with their number: D numbers a pixel. One
+    process alone computes the loss of the base class.
+
+    Takes the arguments of :class:`RegionalContrastLoss`. A ``generator`` given
+    to :meth:`forward` has to be in the same state in all processes; without
+    one, they agree on a seed.
+    """
+
+    def _contrast(self, embedding: Tensor, label: Tensor, prob: Tensor,
+                  generator: torch.Generator | None) -> Tensor:
+        rank, world_size = get_dist_info()
+        if world_size == 1:
+            return super()._contrast(embedding, label, prob, generator)
+        sorted_label, order = label.flatten().sort(stable=True)
+        counts = self._class_counts(sorted_label, prob.size(1))
+        order = order[:int(counts.sum())]
+        all_counts = torch.stack(all_gather(counts.to(embedding.device)))
+        present = all_counts.sum(0).nonzero().flatten()
+        if len(present) < 2:
+            return embedding[:0].sum()
+
+        pixels = share_pixels(
+            pixel_rows(embedding.detach()).index_select(0, order),
+            self._eligible_queries(label, prob)[order], all_counts)
+        counts = all_counts.sum(0)[present]
+        members = (pixels.label == present[:, None]).to(pixels.keys.dtype)
+        means = members @ pixels.keys / counts[:, None]  # (P, D)
+        queries, drawn, key_index = self._draw(
+            pixels, counts, means, generator or shared_generator(
+                embedding.device))
+
+        mine = (pixels.rank[queries] == rank) & drawn[:, None]
+        own = mine.flatten().nonzero().flatten()
+        if not len(own):
+            return embedding[:0].sum()
+        per_query = self._per_query(
+            gather_pixels(embedding, order[pixels.place[
+                queries.flatten()[own]]]),
+            means[own // self.num_queries], pixels.keys,
+            key_index.flatten(0, 1)[own])
+        # What is averaged over processes has to add up to the mean of all.
+        share = world_size / queries.numel()
+        return self.loss_weight * share * per_query.sum()
+
+    def _draw(self, pixels: SharedPixels, counts: Tensor, means: Tensor,
+              generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """Draw what one process would draw from all pixels.
+
+        Returns:
+            tuple[Tensor, Tensor, Tensor]: Pixel numbers of the queries
+            (P, Q), which classes have any (P,), and the pixel numbers of
+            their keys (P, Q, M).
+        """
+        queries, num_eligible = sample_queries(
+            pixels.eligible, counts, self.num_queries, generator)
+        distribution = (
+            relation_distribution(means, self.temperature)
+            if self.key_sampling == 'active' else uniform_distribution(counts))
+        keys = sample_keys(
+            distribution, counts, self.num_queries, self.num_keys, generator)
+        return queries, num_eligible > 0, keys
+
+    def _per_query(self, queries: Tensor, positives: Tensor, keys: Tensor,
+                   key_index: Tensor) -> Tensor:
+        """Eq. 1 for each of n queries (n, D), keys by index (n, M)."""
+        queries = F.normalize(queries, dim=1)
+        positive = (queries * F.normalize(positives, dim=1)).sum(dim=1)
+        negative = SampledSimilarity.apply(
+            queries, F.normalize(keys, dim=1), key_index)
+        logits = torch.cat([positive[:, None], negative], dim=1)
+        logits = logits / self.temperature
+        return logits.logsumexp(dim=1) - logits[:, 0]
+
+
+def share_pixels(keys: Tensor, eligible: Tensor,
+                 counts: Tensor) -> SharedPixels:
+    """Gather the labelled pixels of all processes.
+
+    Args:
+        keys (Tensor): Embeddings of the own pixels, class after class, shape
+            (n, D).
+        eligible (Tensor): Which of them may be a query, shape (n,), bool.
+        counts (Tensor): Pixels of each class in each process, shape (W, C).
+
+    Returns:
+        SharedPixels: The same in every process.
+    """
+    sizes = counts.sum(1).tolist()
+    # Collectives want one size everywhere.
+    padded = keys.new_zeros(max(sizes), keys.size(1) + 1)
+    padded[:len(keys), :-1] = keys
+    padded[:len(keys), -1] = eligible
+    gathered = torch.cat([
+        rows[:size] for rows, size in zip(all_gather(padded), sizes)])
+
+    device = keys.device
+    classes = torch.arange(counts.size(1), device=device)
+    label = torch.cat([classes.repeat_interleave(row) for row in counts])
+    rank = torch.repeat_interleave(
+        torch.arange(len(sizes), device=device), counts.sum(1))
+    place = torch.cat([torch.arange(n, device=device) for n in sizes])
+    label, order = label.sort(stable=True)
+    gathered = gathered.index_select(0, order)
+    return SharedPixels(gathered[:, :-1], gathered[:, -1] > 0, label,
+                        rank[order], place[order])
+
+
+def shared_generator(device: torch.device) -> torch.Generator:
+    """A generator in the same state in every process.
+
+    The first process draws its seed from the global generator, so a resumed
+    run draws the same.
+    """
+    seed = torch.randint(2**62, (1, ), device=device)
+    broadcast(seed)
+    return torch.Generator(device).manual_seed(int(seed.item()))
