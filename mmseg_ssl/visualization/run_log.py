@@ -32,30 +32,24 @@ class Curve:
 
 
 @dataclass
-class TrainingRun:
-    """One training, as its log tells it.
+class RunRecord:
+    """The numbers of one training, enough for its row in a table.
 
     Attributes:
         name (str): What the reader calls it; runs that differ only in their
             seed share a name.
-        work_dir (Path): Where it was written.
-        config_path (Path): The config as mmengine dumped it.
-        config (Config): The same, read.
+        seed (int, optional): Of the random numbers.
         train (dict[str, Curve]): Everything logged while training.
         val (dict[str, Curve]): Everything logged at validations.
         class_iou (dict[str, float]): IoU in percent of every class at the
             last validation, of whom :attr:`metric` is about.
-        log_hash (str): First 8 hex digits of the SHA-256 of the logs.
     """
 
     name: str
-    work_dir: Path
-    config_path: Path
-    config: Config
+    seed: int | None
     train: dict[str, Curve]
     val: dict[str, Curve]
     class_iou: dict[str, float]
-    log_hash: str
 
     @property
     def metric(self) -> str:
@@ -73,10 +67,6 @@ class TrainingRun:
                    for curve in (*self.train.values(), *self.val.values()))
 
     @property
-    def seed(self) -> int | None:
-        return self.config.get('randomness', {}).get('seed')
-
-    @property
     def seconds_per_iteration(self) -> float | None:
         """Median, so that pauses of the machine do not count."""
         if 'time' not in self.train:
@@ -90,6 +80,51 @@ class TrainingRun:
             return None
         return max(self.train['memory'].values)
 
+    def to_json(self) -> str:
+        """All but the name as text; :meth:`from_json` reads it."""
+        curves = {
+            split: {key: [curve.steps, [_rounded(v) for v in curve.values]]
+                    for key, curve in getattr(self, split).items()}
+            for split in ('train', 'val')
+        }
+        class_iou = {
+            name: _rounded(iou) for name, iou in self.class_iou.items()}
+        return json.dumps(
+            dict(seed=self.seed, class_iou=class_iou, **curves),
+            separators=(',', ':')) + '\n'
+
+    @staticmethod
+    def from_json(name: str, text: str) -> 'RunRecord':
+        """Read what :meth:`to_json` wrote."""
+        data = json.loads(text)
+        curves = {
+            split: {key: Curve(*curve) for key, curve in data[split].items()}
+            for split in ('train', 'val')
+        }
+        return RunRecord(
+            name=name, seed=data['seed'], class_iou=data['class_iou'],
+            **curves)
+
+    @property
+    def log_hash(self) -> str:
+        """First 8 hex digits of the SHA-256 of :meth:`to_json`."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()[:8]
+
+
+@dataclass
+class TrainingRun(RunRecord):
+    """One training, as its log tells it.
+
+    Attributes:
+        work_dir (Path): Where it was written.
+        config_path (Path): The config as mmengine dumped it.
+        config (Config): The same, read.
+    """
+
+    work_dir: Path
+    config_path: Path
+    config: Config
+
     @property
     def checkpoint(self) -> Path:
         """The checkpoint written last."""
@@ -99,6 +134,11 @@ class TrainingRun:
                 f'{self.work_dir} holds no checkpoint (no file '
                 '"last_checkpoint")')
         return self.work_dir / Path(pointer.read_text().strip()).name
+
+
+def _rounded(value: float) -> float:
+    """Six digits: more than is measured, and the same after reading."""
+    return float(f'{value:.6g}')
 
 
 def mean_iou_key(keys: list[str]) -> str:
@@ -130,15 +170,16 @@ def read_run(name: str, work_dir: str | Path) -> TrainingRun:
     logs = [log for session in sessions
             for log in sorted(session.parents[1].glob('*.log'))]
     text = '\n'.join(log.read_text() for log in logs)
+    config = Config.fromfile(configs[-1])
     return TrainingRun(
         name=name,
-        work_dir=work_dir,
-        config_path=configs[-1],
-        config=Config.fromfile(configs[-1]),
+        seed=config.get('randomness', {}).get('seed'),
         train=train,
         val=val,
         class_iou=_read_class_iou(text, val),
-        log_hash=hashlib.sha256(text.encode()).hexdigest()[:8])
+        work_dir=work_dir,
+        config_path=configs[-1],
+        config=config)
 
 
 def _read_scalars(

@@ -1,10 +1,15 @@
+import hashlib
 import json
 import math
 from pathlib import Path
 
 import pytest
 
-from mmseg_ssl.visualization.run_log import mean_iou_key, read_run
+from mmseg_ssl.visualization.run_log import (
+    RunRecord,
+    mean_iou_key,
+    read_run,
+)
 
 TABLE = """\
 11/21 03:17:56 - mmengine - INFO - per class results:
@@ -112,16 +117,32 @@ def test_mean_iou_key():
         mean_iou_key(['aAcc'])
 
 
-def test_what_is_logged_decides_the_hash(work_dir, tmp_path_factory):
-    line = [train_line(1, 1.0), dict(mIoU=1.0, step=1)]
-    write_session(work_dir, '20260101_000000', line, 'some log')
-    other = tmp_path_factory.mktemp('other')
-    (other / 'c.py').write_text('')
-    write_session(other, '20260101_000000', line, 'another log')
-    first, second = read_run('a', work_dir), read_run('a', other)
+def test_the_numbers_decide_the_hash(work_dir):
+    lines = [train_line(1, 1.0), dict(mIoU=1.0, step=1)]
+    write_session(work_dir, '20260101_000000', lines, 'some log')
+    first = read_run('a', work_dir)
     assert len(first.log_hash) == 8
     assert first.log_hash == read_run('b', work_dir).log_hash
-    assert first.log_hash != second.log_hash
+    write_session(work_dir, '20260101_000001', [dict(mIoU=1.1, step=2)])
+    assert first.log_hash != read_run('a', work_dir).log_hash
+
+
+def test_a_record_gives_the_run_back(work_dir):
+    write_session(
+        work_dir, '20260101_000000', [
+            train_line(1, 1 / 3, memory=900.0),
+            dict(mIoU=40.123456789, step=1)
+        ], TABLE.format('60.00', '40.00'))
+    run = read_run('mine', work_dir)
+    text = run.to_json()
+    record = RunRecord.from_json('mine', text)
+    assert record.to_json() == text
+    assert record.log_hash == run.log_hash
+    assert hashlib.sha256(text.encode()).hexdigest().startswith(run.log_hash)
+    assert record.seed == 3
+    assert record.miou.best == (40.1235, 1)
+    assert record.train['loss'].values == [0.333333]
+    assert record.class_iou['sky'] == 60.0
 
 
 def test_no_memory_and_no_time(work_dir):
