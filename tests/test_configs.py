@@ -15,7 +15,7 @@ EVERY_CONFIG = sorted(
     if '_base_' not in path.relative_to(CONFIG_DIR).parts)
 # Folders with proxy tasks, which predict no classes; their tests are in
 # tests/test_methods/test_<folder>/test_<folder>_configs.py.
-OWN_TESTS = {'jigsaw'}
+OWN_TESTS = {'colorization', 'jigsaw', 'mix_and_match'}
 CONFIGS = [path for path in EVERY_CONFIG if path.parent.name not in OWN_TESTS]
 
 HAVE_TEACHER = {'MeanTeacher', 'PartialLabelMeanTeacher', 'ReCo',

@@ -1,0 +1,18 @@
+"""Fine-tuning of half an AlexNet on all labels of MSRC-21, for two cores."""
+_base_ = [
+    '../_base_/models/mix_and_match/fcn_alexnet.py',
+    '../_base_/datasets/msrc21_112x112.py',
+    '../_base_/schedules/sgd_2k.py',
+    '../_base_/default_runtime.py',
+]
+model = dict(
+    data_preprocessor=dict(size=_base_.crop_size),
+    backbone=dict(
+        channels=(48, 128, 192, 192, 128),
+        fc_channels=512,
+        stem_stride=2,
+        stem_padding=50),
+    decode_head=dict(
+        num_classes=_base_.num_classes, in_channels=512, channels=512))
+optim_wrapper = dict(optimizer=dict(lr=0.01))
+train_dataloader = dict(dataset=dict(ann_file=''))  # all labels
