@@ -5,7 +5,11 @@ import torch
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
-from mmseg_ssl.backbones import ReceptiveField, receptive_fields
+from mmseg_ssl.backbones import (
+    ReceptiveField,
+    output_receptive_field,
+    receptive_fields,
+)
 
 RESNET = dict(type='ResNet', depth=18, base_channels=4, stem_channels=4)
 
@@ -78,6 +82,14 @@ def test_fields_by_hand():
         ReceptiveField(4, 3, 0.5)] * 3 + [
         ReceptiveField(7, 6, 2.0), ReceptiveField(31, 6, 14.0)]
     assert fields['4'][0].first_pixel == -1
+    assert output_receptive_field(network) == fields['4']
+
+
+def test_field_of_the_last_of_several_maps():
+    network = MODELS.build(dict(
+        type='MobileNetV2', widen_factor=0.1, out_indices=(1, 3)))
+    rows, columns = output_receptive_field(network)
+    assert rows == columns == receptive_fields(network)['layer4'][0]
 
 
 def test_axes_differ():

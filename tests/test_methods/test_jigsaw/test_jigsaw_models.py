@@ -133,6 +133,21 @@ def test_the_loss_is_the_mean_over_all_patches(make_scene_batch,
     assert losses['acc_jigsaw'].item() == pytest.approx(100 * right.item())
 
 
+@pytest.mark.parametrize('make', [make_fcn, make_permutation])
+def test_mixed_precision_on_a_cpu(make, make_scene_batch):
+    """The same loss in bfloat16, but for its precision."""
+    model = make()
+    data = model.data_preprocessor(make_scene_batch(), training=True)
+    model.train()
+    losses = []
+    for enabled in (False, True):
+        torch.manual_seed(0)
+        with torch.autocast('cpu', torch.bfloat16, enabled=enabled):
+            losses.append(model(**data, mode='loss')['loss_jigsaw'])
+    assert losses[1].dtype == torch.float32
+    torch.testing.assert_close(losses[1], losses[0], rtol=0.05, atol=0.02)
+
+
 # --- fixed puzzles ----------------------------------------------------------
 
 
