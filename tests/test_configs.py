@@ -13,9 +13,9 @@ CONFIG_DIR = Path(__file__).resolve().parents[1] / 'configs'
 EVERY_CONFIG = sorted(
     path for path in CONFIG_DIR.rglob('*.py')
     if '_base_' not in path.relative_to(CONFIG_DIR).parts)
-# Folders with proxy tasks, which predict no classes; their tests are in
-# tests/test_methods/test_<folder>/test_<folder>_configs.py.
-OWN_TESTS = {'colorization', 'jigsaw', 'mix_and_match'}
+# Folders whose models predict no classes; their tests are in
+# tests/test_methods/test_<folder>/test_<folder>_configs.py (picie: fs4).
+OWN_TESTS = {'colorization', 'fs4', 'jigsaw', 'mix_and_match', 'picie'}
 CONFIGS = [path for path in EVERY_CONFIG if path.parent.name not in OWN_TESTS]
 
 HAVE_TEACHER = {'MeanTeacher', 'PartialLabelMeanTeacher', 'ReCo',

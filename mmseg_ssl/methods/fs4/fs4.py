@@ -2,7 +2,7 @@
 from typing import Any
 
 from mmseg.registry import MODELS
-from mmseg.utils import ConfigType, SampleList
+from mmseg.utils import OptConfigType, SampleList
 from torch import Tensor
 
 from mmseg_ssl.methods.picie import PiCIE
@@ -22,8 +22,9 @@ class FS4(PiCIE):
     (CAE).
 
     Args:
-        global_head (dict): Config of a :class:`CAMHead` or
-            :class:`ModifiedCAMHead`.
+        global_head (dict, optional): Config of a :class:`CAMHead` or
+            :class:`ModifiedCAMHead`. Defaults to None: no global labels,
+            which leaves the CAE of the encoder.
         global_weight (float): lambda. Defaults to 1.
         **kwargs: Of :class:`PiCIE`.
     """
@@ -32,11 +33,12 @@ class FS4(PiCIE):
 
     def __init__(self,
                  *args: Any,
-                 global_head: ConfigType,
+                 global_head: OptConfigType = None,
                  global_weight: float = 1.0,
                  **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.global_head = MODELS.build(global_head)
+        self.global_head = (
+            MODELS.build(global_head) if global_head is not None else None)
         self.global_weight = global_weight
 
     def loss_by_images(self, features: list[Tensor],
@@ -50,11 +52,13 @@ class FS4(PiCIE):
                 without one does not count.
 
         Returns:
-            dict[str, Tensor]: ``loss_global``.
+            dict[str, Tensor]: ``loss_global``, if there is a head.
 
         Raises:
             ValueError: A label is not one of the head's clusters.
         """
+        if self.global_head is None:
+            return {}
         labels = [sample.get('global_label') for sample in data_samples]
         limit = self.global_head.num_clusters
         for label, sample in zip(labels, data_samples):

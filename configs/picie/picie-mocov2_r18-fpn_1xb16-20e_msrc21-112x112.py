@@ -1,0 +1,10 @@
+"""PiCIE from MoCo v2 on the same images (configs/fs4/fs4-iss-mocov2_*)."""
+_base_ = './picie_r18-fpn_1xb16-20e_msrc21-112x112.py'
+iss_checkpoint = 'work_dirs/fs4-iss-mocov2_r18_1xb32-60e_msrc21-112x112/epoch_60.pth'
+model = dict(
+    encoder=dict(
+        backbone=dict(
+            init_cfg=dict(
+                type='Pretrained',
+                checkpoint=iss_checkpoint,
+                prefix='backbone.'))))

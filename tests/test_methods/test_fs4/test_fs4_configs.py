@@ -1,0 +1,149 @@
+"""Every config of PiCIE and FS4 can be built and run."""
+import copy
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+from mmengine.runner import Runner
+from mmpretrain.registry import MODELS as PRETRAIN_MODELS
+from mmseg.registry import DATASETS, MODELS
+
+from mmseg_ssl.methods.fs4 import make_pyramid_labels
+
+CONFIG_DIR = Path(__file__).resolve().parents[3] / 'configs'
+CONFIGS = sorted(path for folder in ('picie', 'fs4')
+                 for path in (CONFIG_DIR / folder).glob('*.py'))
+PRETRAINING = [path for path in CONFIGS if path.stem.startswith('fs4-iss')]
+CLUSTERING = [path for path in CONFIGS if path not in PRETRAINING]
+RUN = ['picie_r18', 'picie-kmeans-pixels', 'picie-kmeans-moco',
+       'fs4_r18', 'fs4-context']
+SIZE = (48, 64)  # height, width
+
+
+def name_of(path: Path) -> str:
+    return path.stem
+
+
+def first_named(start: str) -> Path:
+    """The small config on MSRC-21 whose name starts like this."""
+    return next(path for path in CLUSTERING if path.stem.startswith(start)
+                and path.stem.endswith('msrc21-112x112'))
+
+
+def test_configs_are_found():
+    assert len(PRETRAINING) >= 3 and len(CLUSTERING) >= 14
+
+
+@pytest.mark.parametrize('path', CLUSTERING, ids=name_of)
+def test_builds_and_agrees_with_its_name(path):
+    cfg = Config.fromfile(path)
+    model = MODELS.build(cfg.model)
+    hooks = [hook['type'] for hook in cfg.custom_hooks]
+    assert hooks[-1] == 'OfflineClusteringHook' and 'RandomSeedHook' in hooks
+    assert cfg.val_evaluator.type == 'HungarianIoUMetric'
+    classes = DATASETS.get(cfg.dataset_type).METAINFO['classes']
+    assert model.num_clusters[0] == cfg.num_classes == len(classes)
+    partitions = cfg.val_evaluator.get('partitions', {}).values()
+    listed = sorted(i for ids in partitions for i in ids)
+    assert listed in ([], list(range(len(classes))))
+    assert tuple(cfg.model.data_preprocessor.size) == tuple(cfg.crop_size)
+    if hasattr(model, 'view_size'):
+        assert all(a <= b for a, b in zip(model.view_size, cfg.crop_size))
+
+    method, _, setting, *_ = path.stem.split('_')
+    batch_size, epochs = setting.removeprefix('1xb').split('-')
+    assert cfg.train_dataloader.batch_size == int(batch_size)
+    assert cfg.train_cfg.max_epochs == int(epochs.removesuffix('e'))
+    assert type(model).__name__ == {
+        'picie': 'PiCIE', 'fs4': 'FS4', 'picie-mdc': 'MDC'}.get(
+            method, 'KMeansSegmentor' if 'kmeans' in method
+            else 'PiCIE' if method.startswith('picie') else 'FS4')
+    assert (len(model.num_clusters) == 2) == method.endswith('-h')
+    pipeline = [t['type'] for t in cfg.train_dataloader.dataset.pipeline]
+    assert 'LoadAnnotations' not in pipeline
+    guided = getattr(model, 'global_head', None) is not None
+    assert ('RandomPyramidView' in pipeline) == guided
+
+
+@pytest.mark.parametrize('path', PRETRAINING, ids=name_of)
+def test_pretraining_builds(path):
+    cfg = Config.fromfile(path)
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        model = PRETRAIN_MODELS.build(cfg.model)
+    batch_size = cfg.train_dataloader.batch_size
+    setting = path.stem.split('_')[2]
+    assert setting == f'1xb{batch_size}-{cfg.train_cfg.max_epochs}e'
+    if cfg.model.type == 'MoCo':
+        assert model.queue_len % batch_size == 0
+
+
+def test_weights_of_pretraining_fit(tmp_path):
+    """What MoCo v2 ends with is where FS4 and its labels start from."""
+    cfg = Config.fromfile(PRETRAINING[0])
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        source = PRETRAIN_MODELS.build(cfg.model)
+    path = str(tmp_path / 'moco.pth')
+    torch.save(dict(state_dict=source.state_dict()), path)
+    cfg = Config.fromfile(first_named('fs4_r18'))
+    for node in (cfg.model.encoder, cfg.pyramid_labels.network):
+        node.backbone.norm_cfg = dict(type='BN')
+        node.backbone.init_cfg.checkpoint = path
+    model = MODELS.build(cfg.model)
+    network = MODELS.build(cfg.pyramid_labels.network)
+    for built in (model, network):
+        built.init_weights()
+    for backbone in (model.encoder.backbone, network.backbone):
+        for name, value in backbone.state_dict().items():
+            assert torch.equal(value, source.backbone.state_dict()[name])
+
+
+def shrink(cfg: Config, out_dir: Path) -> None:
+    """What ``shrunken_config`` does not know about."""
+    for transform in cfg.train_dataloader.dataset.pipeline:
+        if transform['type'] == 'CenterCrop':
+            transform['crop_size'] = SIZE[::-1]
+    if 'view_size' in cfg.model:
+        cfg.model.view_size = SIZE
+    backbone = cfg.model.encoder.get('backbone')
+    if backbone is not None:
+        backbone.init_cfg = None
+    cfg.train_cfg.max_epochs = 1
+    cfg.default_hooks.logger = dict(type='LoggerHook', interval=1)
+    if cfg.model.get('global_head') is None or 'pyramid_labels' not in cfg:
+        return
+    options = copy.deepcopy(cfg.pyramid_labels.to_dict())
+    options.update(out_dir=str(out_dir), num_clusters=2, num_workers=0,
+                   resize=36, crop=32)
+    options['dataset']['data_root'] = (
+        cfg.train_dataloader.dataset.data_root)
+    options['network']['backbone']['init_cfg'] = None
+    dataset = DATASETS.build(options.pop('dataset'))
+    make_pyramid_labels(
+        MODELS.build(options.pop('network')), dataset, **options)
+    cfg.train_dataloader.dataset.pipeline[1].label_file = str(
+        out_dir / 'labels.npz')
+    cfg.model.global_head.num_clusters = 2
+
+
+@pytest.mark.parametrize('start', RUN)
+def test_runs_an_epoch(start, shrunken_config, tmp_path):
+    cfg = shrunken_config(first_named(start))
+    shrink(cfg, tmp_path / 'labels')
+    runner = Runner.from_cfg(cfg)
+    before = {name: value.clone()
+              for name, value in runner.model.named_parameters()}
+    runner.train()
+    hub = runner.message_hub
+    assert hub.get_scalar('val/mIoU').current() > 0
+    assert hub.get_scalar('val/things/aAcc').current() >= 0
+    if 'kmeans' in start:
+        return
+    assert runner.iter == 2
+    names = {name.removeprefix('train/') for name in hub.log_scalars}
+    assert ('loss_global' in names) == (start == 'fs4_r18')
+    moved = [name for name, value in runner.model.named_parameters()
+             if name.startswith('encoder.')
+             and not torch.equal(value, before[name])]
+    assert len(moved) > 50
