@@ -1,5 +1,6 @@
 """The five blocks of a backbone, one for each resolution."""
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,10 +20,8 @@ _ALEXNET = (('conv1', 'bn1'), ('conv2', 'bn2'), ('conv3', 'bn3'),
 
 def _vgg(backbone: nn.Module) -> list[tuple[str, ...]]:
     """Stages of mmpretrain's VGG, each up to its pooling."""
-    return [
-        tuple(f'features.{i}' for i in range(*stage))
-        for stage in backbone.range_sub_modules
-    ]
+    stages: Any = backbone.range_sub_modules
+    return [tuple(f'features.{i}' for i in range(*stage)) for stage in stages]
 
 
 Table = Sequence[Sequence[str]]

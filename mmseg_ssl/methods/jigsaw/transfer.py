@@ -7,6 +7,7 @@ from mmengine.runner import CheckpointLoader
 from mmseg.models.segmentors import EncoderDecoder
 from mmseg.registry import MODELS
 from mmseg.utils import ConfigType
+from torch import Tensor
 
 from mmseg_ssl.backbones.blocks import (
     BLOCKS,
@@ -40,6 +41,8 @@ class TransferEncoderDecoder(EncoderDecoder):
         **kwargs: Of :class:`mmseg.models.EncoderDecoder`.
 
     Raises:
+        FileNotFoundError: When weights are initialised, if there is no such
+            checkpoint.
         ValueError: If a block is unknown, both frozen and random, or frozen
             without a checkpoint; if the backbone's blocks are not known; when
             weights are initialised, if those in the checkpoint do not fit.
@@ -85,17 +88,9 @@ class TransferEncoderDecoder(EncoderDecoder):
         super().init_weights()
         if not self.transferred_blocks:
             return
-        checkpoint = CheckpointLoader.load_checkpoint(
-            self.proxy_checkpoint, map_location='cpu')
-        weights = {
-            name.removeprefix(self.proxy_prefix): value
-            for name, value in checkpoint.get('state_dict',
-                                              checkpoint).items()
-            if name.startswith(self.proxy_prefix)
-        }
         try:
             names = load_blocks(
-                self.backbone, weights, self.transferred_blocks)
+                self.backbone, self._proxy_weights(), self.transferred_blocks)
         except ValueError as error:
             raise ValueError(
                 f'transfer.checkpoint={self.proxy_checkpoint!r}, '
@@ -105,6 +100,24 @@ class TransferEncoderDecoder(EncoderDecoder):
             f'come from {self.proxy_checkpoint}; frozen: '
             f'{", ".join(self.frozen_blocks) or "none"}',
             logger='current')
+
+    def _proxy_weights(self) -> dict[str, Tensor]:
+        """Weights of the proxy's backbone, by their names in a backbone."""
+        try:
+            checkpoint = CheckpointLoader.load_checkpoint(
+                self.proxy_checkpoint, map_location='cpu')
+        except FileNotFoundError as error:
+            raise FileNotFoundError(
+                f'transfer.checkpoint={self.proxy_checkpoint!r} does not '
+                'exist: train the proxy task first, or set '
+                'model.transfer.checkpoint to its weights (None: start at '
+                'random)') from error
+        return {
+            name.removeprefix(self.proxy_prefix): value
+            for name, value in checkpoint.get('state_dict',
+                                              checkpoint).items()
+            if name.startswith(self.proxy_prefix)
+        }
 
     def train(self, mode: bool = True) -> 'TransferEncoderDecoder':
         """Keep frozen blocks in eval mode, their norms as they are."""

@@ -134,6 +134,14 @@ def test_weights_of_another_network(make, tmp_path):
         make(checkpoint=path).init_weights()
 
 
+def test_a_proxy_that_was_not_trained(make):
+    with pytest.raises(FileNotFoundError, match="transfer.checkpoint='no.pth'"
+                       ' does not exist: train the proxy task first'):
+        make(checkpoint='no.pth').init_weights()
+    make(checkpoint='no.pth', random=['block1', 'block2', 'block3', 'block4',
+                                      'block5']).init_weights()
+
+
 def test_backbone_without_known_blocks(tiny_segmentor, checkpoint):
     segmentor = tiny_segmentor('segformer_mit-b0')
     with pytest.raises(ValueError, match='MixVisionTransformer are not known'):
