@@ -5,6 +5,7 @@ from mmseg_ssl.engine.epoch_loop import (
 )
 from mmseg_ssl.engine.hooks import (
     ChannelsLastHook,
+    ClassRelationHook,
     MeanTeacherHook,
     OfflineClusteringHook,
     PreflightHook,
@@ -19,6 +20,7 @@ from mmseg_ssl.engine.loops import TeacherStudentValLoop
 
 __all__ = [
     'ChannelsLastHook',
+    'ClassRelationHook',
     'ClusteringLoop',
     'JointOptimWrapperConstructor',
     'JointOptimWrapperDict',

@@ -1,4 +1,5 @@
 from mmseg_ssl.engine.hooks.channels_last_hook import ChannelsLastHook
+from mmseg_ssl.engine.hooks.class_relation_hook import ClassRelationHook
 from mmseg_ssl.engine.hooks.mean_teacher_hook import MeanTeacherHook
 from mmseg_ssl.engine.hooks.offline_clustering_hook import (
     OfflineClusteringHook,
@@ -8,7 +9,11 @@ from mmseg_ssl.engine.hooks.process_memory_hook import ProcessMemoryHook
 from mmseg_ssl.engine.hooks.random_seed_hook import RandomSeedHook
 
 __all__ = [
-    'ChannelsLastHook', 'MeanTeacherHook', 'OfflineClusteringHook',
+    'ChannelsLastHook',
+    'ClassRelationHook',
+    'MeanTeacherHook',
+    'OfflineClusteringHook',
     'PreflightHook',
-    'ProcessMemoryHook', 'RandomSeedHook'
+    'ProcessMemoryHook',
+    'RandomSeedHook',
 ]

@@ -1,0 +1,51 @@
+"""Watch during training which classes look alike."""
+import numpy as np
+from mmengine.dist import is_main_process
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+from mmseg.registry import HOOKS
+
+from mmseg_ssl.visualization.class_relation import (
+    plot_relations,
+    relate_classes,
+)
+
+
+@HOOKS.register_module()
+class ClassRelationHook(Hook):
+    """Draw the class relations of the validation set after each validation.
+
+    The picture, as of ``tools/analysis_tools/class_relation.py``, goes to all
+    ``vis_backends`` of the config: a file for ``LocalVisBackend``, an image
+    for ``TensorboardVisBackend``. The mean similarity of all pairs of
+    classes goes there as a number, ``class_similarity/features`` and, where
+    there is a representation head, ``class_similarity/embedding``.
+
+    It costs another pass over the validation images. Distributed processes
+    share the work.
+    """
+
+    # Behind the hooks that look at the metrics.
+    priority = 'LOW'
+
+    def after_val_epoch(self,
+                        runner: Runner,
+                        metrics: dict[str, float] | None = None) -> None:
+        """Embed the validation images again, draw and log."""
+        model = runner.model
+        if is_model_wrapper(model):
+            model = model.module
+        loader = runner.val_dataloader
+        relations = relate_classes(
+            model, loader, loader.dataset.metainfo['classes'])
+        if not is_main_process():
+            return
+        figure = plot_relations({f'iteration {runner.iter}': relations})
+        figure.canvas.draw()
+        pixels = np.asarray(figure.canvas.buffer_rgba())[..., :3]
+        runner.visualizer.add_image(
+            'class_relation', pixels, step=runner.iter)
+        runner.visualizer.add_scalars({
+            f'class_similarity/{kind}': relation.mean_similarity()
+            for kind, relation in relations.items()}, step=runner.iter)
