@@ -58,7 +58,7 @@ def test_builds_and_agrees_with_its_name(path):
     assert cfg.train_cfg.max_epochs == int(epochs.removesuffix('e'))
     assert type(model).__name__ == {
         'picie': 'PiCIE', 'fs4': 'FS4', 'picie-mdc': 'MDC'}.get(
-            method, 'KMeansSegmentor' if 'kmeans' in method
+            method, 'KMeansSegmentor' if 'cluster' in method or 'kmeans' in method
             else 'PiCIE' if method.startswith('picie') else 'FS4')
     assert (len(model.num_clusters) == 2) == method.endswith('-h')
     pipeline = [t['type'] for t in cfg.train_dataloader.dataset.pipeline]
@@ -97,6 +97,23 @@ def test_weights_of_pretraining_fit(tmp_path):
     for backbone in (model.encoder.backbone, network.backbone):
         for name, value in backbone.state_dict().items():
             assert torch.equal(value, source.backbone.state_dict()[name])
+
+
+@pytest.mark.parametrize('method', ['picie', 'fs4'])
+def test_trained_encoders_are_clustered_anew(method, tmp_path):
+    cfg = Config.fromfile(first_named(f'{method}_r18'))
+    backbone = cfg.model.encoder.backbone
+    backbone.norm_cfg = dict(type='BN')
+    trained = MODELS.build(cfg.model)
+    path = str(tmp_path / 'trained.pth')
+    torch.save(dict(state_dict=trained.state_dict()), path)
+    cfg = Config.fromfile(first_named(f'{method}-recluster'))
+    cfg.model.encoder.backbone.norm_cfg = dict(type='BN')
+    cfg.model.encoder.init_cfg.checkpoint = path
+    model = MODELS.build(cfg.model)
+    model.init_weights()
+    for name, value in model.encoder.state_dict().items():
+        assert torch.equal(value, trained.encoder.state_dict()[name]), name
 
 
 def shrink(cfg: Config, out_dir: Path) -> None:
