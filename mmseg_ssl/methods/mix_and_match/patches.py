@@ -18,6 +18,9 @@ CANDIDATES_PER_PATCH = 4
 # Sampling points stay this far (in pixels) inside the outermost pixel centres
 # of their box, lest rounding make them touch the pixel beyond.
 INSET = 1e-3
+# Values of images that are resampled at a time. Their copies as float and the
+# sampling points stay small, which is twice as fast on a CPU.
+CHUNK_VALUES = 2**23
 
 
 def sample_patches(
@@ -292,10 +295,32 @@ def _crop_and_resize(images: Tensor, boxes: Tensor,
         Tensor: Shape (B * n, 3, s, s).
     """
     num_images, num_boxes = boxes.shape[:2]
-    channels, *size = images.shape[1:]
     dtype = images.dtype if images.is_floating_point() else torch.float32
+    patches = images.new_empty(
+        (num_images, num_boxes, images.size(1), out_size, out_size),
+        dtype=dtype)
+    chunk = max(1, CHUNK_VALUES // images[:1].numel()) if num_images else 1
+    for start in range(0, num_images, chunk):
+        part = slice(start, start + chunk)
+        patches[part] = _resample(images[part], boxes[part], out_size)
+    return patches.flatten(0, 1)
+
+
+def _resample(images: Tensor, boxes: Tensor, out_size: int) -> Tensor:
+    """Resample all boxes of some images at once.
+
+    Args:
+        images (Tensor): Shape (B, 3, H, W).
+        boxes (Tensor): x1, y1, x2, y2, shape (B, n, 4), inside the images.
+        out_size (int): Side s of the patches.
+
+    Returns:
+        Tensor: Shape (B, n, 3, s, s), float32 at least.
+    """
+    num_images, num_boxes = boxes.shape[:2]
+    channels, *size = images.shape[1:]
     # Grids need float32 at least to tell apart the pixels of a large image.
-    images = images.to(torch.promote_types(dtype, torch.float32))
+    images = images.to(torch.promote_types(images.dtype, torch.float32))
 
     step = torch.arange(out_size, device=images.device, dtype=images.dtype)
     axes = []
@@ -312,4 +337,4 @@ def _crop_and_resize(images: Tensor, boxes: Tensor,
     # One tall picture of all patches of an image, so that no image is copied.
     patches = F.grid_sample(images, grid.flatten(1, 2), align_corners=False)
     patches = patches.view(num_images, channels, num_boxes, out_size, out_size)
-    return patches.transpose(1, 2).flatten(0, 1).to(dtype)
+    return patches.transpose(1, 2)
