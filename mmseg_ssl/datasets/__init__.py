@@ -1,6 +1,7 @@
 """Datasets, label splits and on-device augmentation."""
 from mmseg_ssl.datasets.base import CheckedSegDataset
 from mmseg_ssl.datasets.camvid import CamVidDataset
+from mmseg_ssl.datasets.coco_stuff27 import COCOStuff27Dataset
 from mmseg_ssl.datasets.data_preprocessor import SemiSegDataPreProcessor
 from mmseg_ssl.datasets.msrc21 import MSRC21Dataset
 from mmseg_ssl.datasets.scenes import ProceduralScenesDataset
@@ -8,6 +9,7 @@ from mmseg_ssl.datasets.semi import SemiSegDataset
 from mmseg_ssl.datasets.unlabeled import UnlabeledDataset
 
 __all__ = [
+    'COCOStuff27Dataset',
     'CamVidDataset',
     'CheckedSegDataset',
     'MSRC21Dataset',

@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.distributed as dist
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
+from torch import multiprocessing
 
 from mmseg_ssl.clustering import MiniBatchKMeans
 from mmseg_ssl.engine import OfflineClusteringHook, ResumableSampler
@@ -191,7 +193,27 @@ def test_sampler_leaves_out_its_beginning_once():
     assert list(sampler) == everything
 
 
-def test_two_processes_agree(make_run_cfg, tmp_path, project_root):
+def cluster_in_process(rank: int, cfg: Config, out: Path) -> None:
+    """One of two processes: what it ends with goes to disk."""
+    dist.init_process_group(
+        'gloo', init_method=f'file://{out}/store', rank=rank, world_size=2)
+    torch.save(clustered(cfg, seed=rank), out / f'rank{rank}.pth')
+    dist.destroy_process_group()
+
+
+def clustered(cfg: Config, seed: int) -> dict:
+    """Snapshot and centroids before the first epoch."""
+    runner = ready_to_cluster(cfg)
+    runner.load_checkpoint(cfg.load_from)
+    torch.manual_seed(seed)
+    hook, = (hook for hook in runner.hooks
+             if isinstance(hook, OfflineClusteringHook))
+    hook.before_train_epoch(runner)
+    return {key: value for key, value in runner.model.state_dict().items()
+            if 'kmeans' in key or 'snapshot' in key}
+
+
+def test_two_processes_agree(make_run_cfg, tmp_path):
     """Half of each batch in each process: snapshot and centroids of one."""
     calm = dict(
         geometry=dict(scale=(1.0, 1.0), flip_prob=0.0),
@@ -213,13 +235,14 @@ def test_two_processes_agree(make_run_cfg, tmp_path, project_root):
     cfg.load_from = str(init)
     # the order in which two processes would hand the points in
     cfg.train_dataloader.dataset.indices = [0, 2, 1, 3, 4, 6, 5, 7]
-    one = train(cfg).model.state_dict()
+    one = clustered(cfg, seed=0)
     cfg = make('two', 2)
     cfg.load_from = str(init)
-    ranks = train_on_two(cfg, tmp_path, project_root)
-    compared = [key for key in one if 'kmeans' in key or 'snapshot' in key]
-    assert len(compared) > 50
-    for key in compared:
+    multiprocessing.start_processes(
+        cluster_in_process, (cfg, tmp_path), nprocs=2, start_method='fork')
+    ranks = [torch.load(tmp_path / f'rank{rank}.pth') for rank in (0, 1)]
+    assert len(one) > 50
+    for key in one:
         assert torch.equal(ranks[0][key], ranks[1][key]), key
         torch.testing.assert_close(
             ranks[0][key], one[key], atol=1e-5, rtol=1e-5)
@@ -270,6 +293,13 @@ def ready_to_cluster(cfg: Config) -> Runner:
     runner = Runner.from_cfg(cfg)
     runner._train_loop = runner.build_train_loop(runner._train_loop)
     return runner
+
+
+def test_fewer_batches(make_run_cfg):
+    runner = ready_to_cluster(make_run_cfg())
+    OfflineClusteringHook(max_batches=3, draw=False).before_train_epoch(runner)
+    for _, _, kmeans in runner.model.clusterings():
+        assert kmeans.counts.sum() == 3 * 2 * 36
 
 
 def test_random_numbers_of_the_training_stay(make_run_cfg):

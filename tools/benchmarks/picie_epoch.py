@@ -31,7 +31,7 @@ import torch
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.runner import Runner
-from torch import Tensor
+from torch import Tensor, nn
 
 import mmseg_ssl  # noqa: F401  (registers what configs name)
 from mmseg_ssl.clustering import StreamedKMeans
@@ -125,23 +125,29 @@ class Released:
         self.runner = runner
         self.model = runner.model
         self.folder = folder
+        self.seed = 0
 
     def batches(self) -> Iterator[tuple[dict, list[Path]]]:
         """Batches on the device, whose augmentations are always the same."""
         for i, batch in enumerate(self.runner.train_loop.dataloader):
             data = self.model.data_preprocessor(batch, training=True)
-            torch.manual_seed(i)
+            self.seed = i
             names = [Path(sample.img_path).stem
                      for sample in data['data_samples']]
             yield data, [self.folder / name for name in names]
 
-    def features(self, view: int, inputs: Tensor) -> Tensor:
-        """Features of one view."""
-        views = self.model.make_views(inputs)
+    def features(self, network: nn.Module, view: int,
+                 inputs: Tensor) -> Tensor:
+        """Features of one view; its augmentations are replayed."""
+        model = self.model
+        torch.manual_seed(2 * self.seed)
+        geometry = model.geometry(len(inputs), inputs.device)
+        torch.manual_seed(2 * self.seed + view)
+        images = model.photometry(inputs)
         if view == 0:
-            return self.model.snapshot(views.transformed)
-        plain = self.model.snapshot(views.plain)
-        return views.geometry.apply(plain, plain.shape[2:])
+            return network(geometry.apply(images, model.view_size))
+        features = network(model.shrink(images))
+        return geometry.apply(features, features.shape[2:])
 
     @torch.no_grad()
     def cluster_and_label(self) -> None:
@@ -150,12 +156,12 @@ class Released:
         for view, kmeans in enumerate(self.model.kmeans[0]):
             stream = StreamedKMeans(kmeans)
             for data, _ in self.batches():
-                x = self.features(view, data['inputs'])
+                x = self.features(self.model.snapshot, view, data['inputs'])
                 stream.update(x.permute(0, 2, 3, 1).flatten(0, 2))
             stream.finish()
             for data, paths in self.batches():
-                labels = self.model.label(
-                    self.features(view, data['inputs']), view)
+                x = self.features(self.model.snapshot, view, data['inputs'])
+                labels = self.model.label(x, view)
                 for label, path in zip(labels.byte().cpu().numpy(), paths):
                     np.save(f'{path}_{view}.npy', label)
 
@@ -163,8 +169,8 @@ class Released:
         """One pass, with labels from the files."""
         model = self.model.train()
         for data, paths in self.batches():
-            views = model.make_views(data['inputs'])
-            features = model.encode_views(model.encoder, views)
+            features = [self.features(model.encoder, view, data['inputs'])
+                        for view in range(2)]
             labels = [
                 torch.from_numpy(np.stack([
                     np.load(f'{path}_{view}.npy') for path in paths

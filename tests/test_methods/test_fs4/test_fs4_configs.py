@@ -58,7 +58,8 @@ def test_builds_and_agrees_with_its_name(path):
     assert cfg.train_cfg.max_epochs == int(epochs.removesuffix('e'))
     assert type(model).__name__ == {
         'picie': 'PiCIE', 'fs4': 'FS4', 'picie-mdc': 'MDC'}.get(
-            method, 'KMeansSegmentor' if 'cluster' in method or 'kmeans' in method
+            method, 'KMeansSegmentor'
+            if 'cluster' in method or 'kmeans' in method
             else 'PiCIE' if method.startswith('picie') else 'FS4')
     assert (len(model.num_clusters) == 2) == method.endswith('-h')
     pipeline = [t['type'] for t in cfg.train_dataloader.dataset.pipeline]
