@@ -10,6 +10,7 @@ check_requirements()
 from mmengine.config import utils as _config_utils
 
 from mmseg_ssl import (  # noqa: F401  (imported for registration)
+    apis,
     backbones,
     clustering,
     datasets,

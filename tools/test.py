@@ -40,6 +40,10 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--tta', action='store_true', help='test-time augmentation')
     parser.add_argument(
+        '--ensemble', nargs=2, action='append', default=[],
+        metavar=('CONFIG', 'CHECKPOINT'),
+        help='average class probabilities with this model; may be repeated')
+    parser.add_argument(
         '--cfg-options', nargs='+', action=CfgOptionsAction,
         metavar='KEY=VALUE', help='override config entries, e.g. '
         'test_dataloader.batch_size=4 '
@@ -83,6 +87,16 @@ def save_label_maps(cfg: Config, folder: str) -> None:
         metric.update(output_dir=folder, keep_results=True)
 
 
+def use_ensemble(cfg: Config, others: list[list[str]]) -> None:
+    """Let the config's model predict together with others."""
+    members = [dict(model=cfg.model, checkpoint=cfg.load_from)]
+    for config, checkpoint in others:
+        members.append(dict(
+            model=Config.fromfile(config).model, checkpoint=checkpoint))
+    cfg.model = dict(type='SegmentorEnsemble', members=members)
+    cfg.load_from = None  # each member loads its own
+
+
 def load_config(args: argparse.Namespace) -> Config:
     """The config with everything the command line says about it."""
     cfg = Config.fromfile(args.config)
@@ -93,6 +107,10 @@ def load_config(args: argparse.Namespace) -> Config:
     cfg.load_from = args.checkpoint
     if args.show or args.show_dir:
         draw_predictions(cfg, args)
+    if args.ensemble and args.tta:
+        sys.exit('--ensemble and --tta: choose one of them')
+    if args.ensemble:
+        use_ensemble(cfg, args.ensemble)
     if args.tta:
         use_tta(cfg)
     if args.out:

@@ -1,0 +1,3 @@
+from mmseg_ssl.apis.ensemble import SegmentorEnsemble
+
+__all__ = ['SegmentorEnsemble']
