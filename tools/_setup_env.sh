@@ -13,9 +13,11 @@ export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-PASSIVE}
 export PIP_DISABLE_PIP_VERSION_CHECK=1
 
 _find_python() {
-    local candidate
-    for candidate in ${PYTHON:-python3 python3.12 python3.11 python3.10 \
-                      python3.13 python}; do
+    local candidate candidates=("${PYTHON:-}")
+    if [[ -z ${PYTHON:-} ]]; then
+        candidates=(python3 python3.12 python3.11 python3.10 python3.13 python)
+    fi
+    for candidate in "${candidates[@]}"; do
         if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
                 2> /dev/null; then
             command -v "$candidate"
@@ -48,7 +50,9 @@ _once() {  # FILES... -- COMMAND...: unless it ran with these very files
 
 setup_env() {
     local base python=.venv/bin/python file
-    if ! "$python" -c '' 2> /dev/null; then
+    # activate holds the path of .venv: in a moved checkout it leads elsewhere
+    if ! "$python" -c '' 2> /dev/null \
+            || ! grep -qF "$(pwd -P)/.venv" .venv/bin/activate; then
         base=$(_find_python)
         echo "== environment: creating .venv with $base"
         if ! "$base" -m venv --clear .venv; then

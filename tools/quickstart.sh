@@ -30,6 +30,10 @@ while (( $# )); do
         *) echo "unknown argument: $1" >&2; usage >&2; exit 2 ;;
     esac
 done
+if [[ ! $iterations =~ ^[1-9][0-9]*$ ]]; then
+    echo "--iterations must be a number from 1, but got: $iterations" >&2
+    exit 2
+fi
 if [[ -n $data_root ]]; then
     data_root=$(cd "$data_root" && pwd)  # the caller's folder, before cd
 fi

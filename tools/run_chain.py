@@ -24,7 +24,11 @@ from mmengine.runner import CheckpointLoader
 from mmseg.registry import MODELS
 
 import mmseg_ssl  # noqa: F401  (registers what configs name)
-from mmseg_ssl.engine.progress import is_finished, latest_checkpoint
+from mmseg_ssl.engine.progress import (
+    is_finished,
+    latest_checkpoint,
+    requested_config,
+)
 
 TOOLS = Path(__file__).parent
 # Where checkpoints keep the backbone, of plain models and of Mean Teachers.
@@ -211,9 +215,10 @@ def run_stage(stage: Stage, origin: Path | None,
     Raises:
         ChainError: The training failed or left no last checkpoint.
     """
+    requested = requested_config(stage.config, args.cfg_options)
     try:
         check_origin(stage, origin)
-        if is_finished(stage.config.name, stage.work_dir):
+        if is_finished(requested, stage.work_dir):
             print('  finished before', flush=True)
             return checkpoint_of(stage.work_dir, stage.name)
     except FileNotFoundError as error:
@@ -232,7 +237,7 @@ def run_stage(stage: Stage, origin: Path | None,
     if subprocess.run(command).returncode:
         raise ChainError(f'{stage.name}: the training failed; see above and '
                          f'{stage.work_dir}')
-    if not is_finished(stage.config.name, stage.work_dir):
+    if not is_finished(requested, stage.work_dir):
         raise ChainError(
             f'{stage.name}: the training ended without a checkpoint of its '
             f'last iteration in {stage.work_dir}; is there a CheckpointHook '

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from mmseg_ssl.engine.progress import is_finished
+from mmseg_ssl.engine.progress import is_finished, requested_config
 
 TRAIN = Path(__file__).with_name('train.py')
 
@@ -35,7 +35,8 @@ def main() -> None:
     for i, config in enumerate(args.configs, 1):
         work_dir = args.work_root / config.stem
         position = f'[{i}/{len(args.configs)}] {config.stem}'
-        if is_finished(config.name, work_dir):
+        cfg = requested_config(config, args.cfg_options)
+        if is_finished(cfg, work_dir):
             print(f'{position}: finished before', flush=True)
             continue
         print(f'{position}: training', flush=True)

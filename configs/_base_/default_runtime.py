@@ -24,7 +24,7 @@ default_hooks = dict(
     visualization=dict(type='SegVisualizationHook', draw=False, interval=50))
 
 custom_hooks = [
-    # convolutions and norms are faster so, on CPUs and on GPUs with AMP
+    # a step on a CPU is faster so; nothing happens with several processes
     dict(type='ChannelsLastHook'),
     # --resume goes on with the random numbers of the uninterrupted run
     dict(type='RandomSeedHook'),

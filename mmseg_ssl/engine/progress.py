@@ -1,8 +1,11 @@
 """How far a training has come, from what it left in its work directory."""
+import argparse
 from pathlib import Path
 
 from mmengine.config import Config
-from mmengine.runner import find_latest_checkpoint
+from mmengine.runner import CheckpointLoader, find_latest_checkpoint
+
+from mmseg_ssl.engine.environment import CfgOptionsAction, apply_cfg_options
 
 
 def latest_checkpoint(work_dir: Path) -> Path | None:
@@ -23,18 +26,36 @@ def latest_checkpoint(work_dir: Path) -> Path | None:
     return path
 
 
-def is_finished(config_name: str, work_dir: Path) -> bool:
-    """Whether the last checkpoint is that of the last iteration.
+def requested_config(path: Path, cfg_options: list[str]) -> Config:
+    """The config that ``tools/train.py`` would train.
 
     Args:
-        config_name (str): File name of the config, under which mmengine put
-            it into the work directory with all that was overridden.
+        path (Path): The config file.
+        cfg_options (list[str]): ``KEY=VALUE`` of the command line.
+    """
+    parser = argparse.ArgumentParser()
+    parser.add_argument('options', nargs='*', action=CfgOptionsAction)
+    cfg = Config.fromfile(path)
+    apply_cfg_options(cfg, parser.parse_args(cfg_options).options)
+    return cfg
+
+
+def is_finished(cfg: Config, work_dir: Path) -> bool:
+    """Whether a training of this length has ended in a work directory.
+
+    Args:
+        cfg (Config): Says how long the training is to be.
         work_dir (Path): The work directory.
     """
-    dumped = work_dir / config_name
     latest = latest_checkpoint(work_dir)
-    if latest is None or not dumped.is_file():
+    if latest is None:
         return False
-    train_cfg = Config.fromfile(dumped).train_cfg
-    last = train_cfg.get('max_iters') or train_cfg.max_epochs
-    return latest.stem.endswith(f'_{last}')
+    checkpoint = CheckpointLoader.load_checkpoint(
+        str(latest), map_location='cpu')
+    if 'message_hub' not in checkpoint:  # weights, not left by a training
+        return False
+    length = checkpoint['message_hub']['runtime_info']
+    same_length = all(
+        cfg.train_cfg[key] == length[key]
+        for key in ('max_iters', 'max_epochs') if cfg.train_cfg.get(key))
+    return same_length and checkpoint['meta']['iter'] >= length['max_iters']

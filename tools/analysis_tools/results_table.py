@@ -8,6 +8,7 @@ number can be traced to what produced it; given a record instead of a work
 directory, the tool prints its row again.
 """
 import argparse
+import sys
 from pathlib import Path
 
 from mmseg_ssl.visualization.run_log import RunRecord, read_run
@@ -26,9 +27,11 @@ def read(path: Path) -> RunRecord:
 def row(run: RunRecord) -> str:
     """One training as a row of a Markdown table."""
     best, iteration = run.miou.best
+    seconds, memory = run.seconds_per_iteration, run.peak_memory
     return (f'| {run.name} | {run.seed} | {run.iterations} '
             f'| {run.miou.last:.2f} | {best:.2f} ({iteration}) '
-            f'| {run.seconds_per_iteration:.2f} | {run.peak_memory:.0f} '
+            f'| {"" if seconds is None else f"{seconds:.2f}"} '
+            f'| {"" if memory is None else f"{memory:.0f}"} '
             f'| {run.log_hash} |')
 
 
@@ -45,7 +48,11 @@ def main() -> None:
     args = parse_args()
     print(HEADER)
     for path in args.runs:
-        run = read(path)
+        try:
+            run = read(path)
+        except (FileNotFoundError, ValueError) as error:
+            print(f'passed over: {error}', file=sys.stderr)
+            continue
         print(row(run), flush=True)
         if args.save:
             args.save.mkdir(parents=True, exist_ok=True)

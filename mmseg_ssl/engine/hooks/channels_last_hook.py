@@ -10,9 +10,8 @@ from mmseg.registry import HOOKS
 class ChannelsLastHook(Hook):
     """Keep the weights of the model channels-last (NHWC in memory).
 
-    Activations follow the weights, shapes stay as they are. Depthwise and
-    normalisation layers gain most (measured by
-    ``tools/benchmarks/cpu_step.py``).
+    Activations follow the weights, shapes stay as they are. What it is worth
+    to a step on a CPU, ``tools/benchmarks/cpu_step.py`` measures.
 
     Does nothing under ``DistributedDataParallel``, which has laid out its
     buckets of gradients when hooks are called first.

@@ -19,6 +19,7 @@ from mmseg_ssl.datasets.augmentation import (
     PseudoLabelAugmentation,
     PseudoLabeled,
 )
+from mmseg_ssl.datasets.padding import padding_mask
 from mmseg_ssl.methods.mean_teacher.ema import TeacherEMA
 from mmseg_ssl.methods.mean_teacher.mixing import get_mixing
 
@@ -117,6 +118,10 @@ class MeanTeacher(BaseSegmentor):
             std=getattr(self.data_preprocessor, 'std', 1.0),
             **(augmentation or {}))
         self.test_cfg = {'predict_on': 'teacher', **(test_cfg or {})}
+        if self.test_cfg['predict_on'] not in PREDICT_ON:
+            raise ValueError(
+                f'test_cfg.predict_on must be one of {PREDICT_ON}, but got '
+                f'{self.test_cfg["predict_on"]!r}')
         self.align_corners = self.student.align_corners
         self.out_channels = self.student.out_channels
 
@@ -136,11 +141,7 @@ class MeanTeacher(BaseSegmentor):
     @property
     def predictor(self) -> BaseSegmentor:
         """The network that predicts, by ``test_cfg['predict_on']``."""
-        predict_on = self.test_cfg['predict_on']
-        if predict_on not in PREDICT_ON:
-            raise ValueError(f'test_cfg.predict_on must be one of '
-                             f'{PREDICT_ON}, but got {predict_on!r}')
-        if predict_on == 'student':
+        if self.test_cfg['predict_on'] == 'student':
             return self.student
         return self.teacher.module
 
@@ -202,14 +203,11 @@ class MeanTeacher(BaseSegmentor):
         metas = [dict(img_shape=images.shape[2:])] * len(images)
         logits = self.teacher.module.encode_decode(images, metas)
         confidence, labels = logits.float().softmax(dim=1).max(dim=1)
-        height, width = labels.shape[1:]
-        for i, sample in enumerate(data_samples):
-            left, right, top, bottom = sample.get('padding_size', [0] * 4)
-            padding = torch.ones_like(labels[i], dtype=torch.bool)
-            padding[top:height - bottom, left:width - right] = False
-            labels[i].masked_fill_(padding, IGNORE_INDEX)
-            confidence[i].masked_fill_(padding, 0)
-        return PseudoLabeled(images, labels, confidence)
+        padding = padding_mask(data_samples, images)
+        return PseudoLabeled(
+            images=images,
+            labels=labels.masked_fill(padding, IGNORE_INDEX),
+            confidence=confidence.masked_fill(padding, 0))
 
     def run_student(self, images: Tensor) -> StudentOutputs:
         """Forward images (B, 3, H, W) through the student."""

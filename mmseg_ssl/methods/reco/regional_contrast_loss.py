@@ -80,10 +80,11 @@ def sample_keys(distribution: Tensor,
     All draws are independent, between keys and between queries.
 
     Args:
-        distribution (Tensor): Probability of each negative class for each
-            query class, shape (P, P).
-        counts (Tensor): Pixels of each class, shape (P,); pixels are numbered
-            class after class.
+        distribution (Tensor): Probability of each of K negative classes for
+            each query class, shape (P, K).
+        counts (Tensor): Pixels of each negative class, shape (K,); pixels are
+            numbered class after class. A class without any needs probability
+            0.
         num_queries (int): Queries per class, Q.
         num_keys (int): Keys per query, M.
         generator (torch.Generator, optional): Source of randomness.
@@ -93,17 +94,20 @@ def sample_keys(distribution: Tensor,
     """
     probability = distribution.double()
     # Sorted uniform numbers, straight from the spacings of a Poisson process.
-    shape = (len(counts) * num_queries, num_keys + 1)
+    num_classes = len(probability)
+    shape = (num_classes * num_queries, num_keys + 1)
     arrivals = torch.rand(
         shape, dtype=torch.float64, device=counts.device,
         generator=generator).neg_().log1p_().neg_().cumsum(1)
     uniform = arrivals[:, :-1] / arrivals[:, -1:]
-    uniform = uniform.view(len(counts), num_queries * num_keys)
+    uniform = uniform.view(num_classes, num_queries * num_keys)
 
     upper = probability.cumsum(1)
     # Rounding must not leave a gap between the last class and 1.
     bounds = upper.masked_fill(upper >= upper[:, -1:], torch.inf)
     classes = torch.searchsorted(bounds, uniform, right=True)
+    # Overflown embeddings must end in a NaN loss, which loss scaling skips.
+    classes = classes.clamp_(max=len(counts) - 1)
     # Inside a class, the number that chose it is uniform again.
     first = counts.cumsum(0) - counts
     slope = counts / probability.clamp(min=torch.finfo(torch.float64).tiny)
@@ -112,7 +116,7 @@ def sample_keys(distribution: Tensor,
     pixels = pixels.add_(offset.gather(1, classes)).long()
     pixels = pixels.maximum(first[classes])
     pixels = pixels.minimum((first + counts - 1)[classes])
-    return pixels.view(len(counts), num_queries, num_keys)
+    return pixels.view(num_classes, num_queries, num_keys)
 
 
 def sample_queries(
@@ -156,6 +160,8 @@ class RegionalContrastLoss(nn.Module):
     looks alike are drawn as negatives more often.
 
     The embedding comes from :class:`mmseg_ssl.methods.reco.EmbeddingHead`.
+    Beside a copy of the embedding, the loss needs about 50 bytes for each key
+    drawn: 120 MiB for 19 classes in the batch, 940 MiB for 150.
 
     Args:
         num_queries (int): Queries per class, Q. Defaults to 256.
@@ -222,10 +228,11 @@ class RegionalContrastLoss(nn.Module):
             than two classes are present.
 
         Raises:
-            ValueError: If the shapes do not belong together or a label is
-                neither 255 nor below C.
+            TypeError: If the labels are not int64.
+            ValueError: If the shapes do not belong together, a label is
+                neither 255 nor below C, or there are more than 255 classes.
         """
-        self._check_shapes(embedding, label, prob)
+        self._check_inputs(embedding, label, prob)
         # Half precision is too coarse for sums over thousands of keys.
         with torch.autocast(embedding.device.type, enabled=False):
             if embedding.dtype in (torch.float16, torch.bfloat16):
@@ -251,29 +258,57 @@ class RegionalContrastLoss(nn.Module):
         means = members.to(keys.dtype) @ keys / counts[:, None]  # (P, D)
         keys /= keys.norm(dim=1, keepdim=True).clamp(min=1e-12)
 
-        query_index, num_eligible = sample_queries(
-            self._eligible_queries(label, prob)[order], counts,
-            self.num_queries, generator)
+        query_index, drawn, key_index = self._draw(
+            self._eligible_queries(label, prob)[order], counts, means,
+            generator)
+        per_query = self._per_query(
+            gather_pixels(embedding, order[query_index.flatten()]),
+            means.repeat_interleave(self.num_queries, dim=0), keys,
+            key_index.flatten(0, 1))
+        per_class = per_query.view_as(query_index).mean(dim=1)
+        return self.loss_weight * torch.where(drawn, per_class, 0).mean()
+
+    def _draw(self, eligible: Tensor, counts: Tensor, means: Tensor,
+              generator: torch.Generator | None
+              ) -> tuple[Tensor, Tensor, Tensor]:
+        """Draw queries and negative keys, pixels numbered class after class.
+
+        Args:
+            eligible (Tensor): Which pixels may be a query, shape (N,), bool.
+            counts (Tensor): Pixels of each class, shape (P,).
+            means (Tensor): Mean embedding of each class, shape (P, D).
+            generator (torch.Generator, optional): Source of randomness.
+
+        Returns:
+            tuple[Tensor, Tensor, Tensor]: Pixel numbers of the queries
+            (P, Q), which classes have any (P,), and the pixel numbers of
+            their keys (P, Q, M).
+        """
+        queries, num_eligible = sample_queries(
+            eligible, counts, self.num_queries, generator)
         distribution = (
             relation_distribution(means, self.temperature)
             if self.key_sampling == 'active' else uniform_distribution(counts))
-        key_index = sample_keys(distribution, counts, self.num_queries,
-                                self.num_keys, generator)
+        keys = sample_keys(distribution, counts, self.num_queries,
+                           self.num_keys, generator)
+        return queries, num_eligible > 0, keys
 
-        queries = F.normalize(
-            gather_pixels(embedding, order[query_index.flatten()]), dim=1)
-        positives = F.normalize(means, dim=1).repeat_interleave(
-            self.num_queries, dim=0)
-        positive = (queries * positives).sum(dim=1)  # (P*Q,)
-        negative = SampledSimilarity.apply(
-            queries, keys, key_index.flatten(0, 1))  # (P*Q, M)
+    def _per_query(self, queries: Tensor, positives: Tensor, keys: Tensor,
+                   key_index: Tensor) -> Tensor:
+        """Eq. 1 for each query, shape (n,).
 
+        Args:
+            queries (Tensor): Embeddings, shape (n, D).
+            positives (Tensor): Means of their classes, shape (n, D).
+            keys (Tensor): Embeddings of length 1, shape (N, D).
+            key_index (Tensor): Negatives among the keys, shape (n, M).
+        """
+        queries = F.normalize(queries, dim=1)
+        positive = (queries * F.normalize(positives, dim=1)).sum(dim=1)
+        negative = SampledSimilarity.apply(queries, keys, key_index)
         logits = torch.cat([positive[:, None], negative], dim=1)
         logits = logits / self.temperature
-        per_query = logits.logsumexp(dim=1) - logits[:, 0]
-        per_class = per_query.view(len(counts), -1).mean(dim=1)
-        per_class = torch.where(num_eligible > 0, per_class, 0)
-        return self.loss_weight * per_class.mean()
+        return logits.logsumexp(dim=1) - logits[:, 0]
 
     def _eligible_queries(self, label: Tensor, prob: Tensor) -> Tensor:
         """Which pixels may be a query (Eq. 4), shape (B*h*w,), bool."""
@@ -310,7 +345,13 @@ class RegionalContrastLoss(nn.Module):
         return torch.tensor(starts).diff()
 
     @staticmethod
-    def _check_shapes(embedding: Tensor, label: Tensor, prob: Tensor) -> None:
+    def _check_inputs(embedding: Tensor, label: Tensor, prob: Tensor) -> None:
+        if label.dtype != torch.int64:
+            raise TypeError(f'label must be int64, but got {label.dtype}')
+        if prob.size(1) > IGNORE_INDEX:
+            raise ValueError(
+                f'prob has {prob.size(1)} classes, but {IGNORE_INDEX} marks '
+                f'pixels to leave out, so there can be {IGNORE_INDEX} at most')
         expected = (embedding.size(0), *embedding.shape[2:])
         prob_grid = (prob.size(0), *prob.shape[2:])
         if tuple(label.shape) != expected or prob_grid != expected:

@@ -11,12 +11,7 @@ from mmseg_ssl.methods.reco.regional_contrast_loss import (
     RegionalContrastLoss,
     gather_pixels,
     pixel_rows,
-    relation_distribution,
-    sample_keys,
-    sample_queries,
-    uniform_distribution,
 )
-from mmseg_ssl.methods.reco.sampled_similarity import SampledSimilarity
 
 
 class SharedPixels(NamedTuple):
@@ -73,8 +68,8 @@ class SyncRegionalContrastLoss(RegionalContrastLoss):
         members = (pixels.label == present[:, None]).to(pixels.keys.dtype)
         means = members @ pixels.keys / counts[:, None]  # (P, D)
         queries, drawn, key_index = self._draw(
-            pixels, counts, means, generator or shared_generator(
-                embedding.device))
+            pixels.eligible, counts, means,
+            generator or shared_generator(embedding.device))
 
         mine = (pixels.rank[queries] == rank) & drawn[:, None]
         own = mine.flatten().nonzero().flatten()
@@ -83,40 +78,11 @@ class SyncRegionalContrastLoss(RegionalContrastLoss):
         per_query = self._per_query(
             gather_pixels(embedding, order[pixels.place[
                 queries.flatten()[own]]]),
-            means[own // self.num_queries], pixels.keys,
+            means[own // self.num_queries], F.normalize(pixels.keys, dim=1),
             key_index.flatten(0, 1)[own])
         # What is averaged over processes has to add up to the mean of all.
         share = world_size / queries.numel()
         return self.loss_weight * share * per_query.sum()
-
-    def _draw(self, pixels: SharedPixels, counts: Tensor, means: Tensor,
-              generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """Draw what one process would draw from all pixels.
-
-        Returns:
-            tuple[Tensor, Tensor, Tensor]: Pixel numbers of the queries
-            (P, Q), which classes have any (P,), and the pixel numbers of
-            their keys (P, Q, M).
-        """
-        queries, num_eligible = sample_queries(
-            pixels.eligible, counts, self.num_queries, generator)
-        distribution = (
-            relation_distribution(means, self.temperature)
-            if self.key_sampling == 'active' else uniform_distribution(counts))
-        keys = sample_keys(
-            distribution, counts, self.num_queries, self.num_keys, generator)
-        return queries, num_eligible > 0, keys
-
-    def _per_query(self, queries: Tensor, positives: Tensor, keys: Tensor,
-                   key_index: Tensor) -> Tensor:
-        """Eq. 1 for each of n queries (n, D), keys by index (n, M)."""
-        queries = F.normalize(queries, dim=1)
-        positive = (queries * F.normalize(positives, dim=1)).sum(dim=1)
-        negative = SampledSimilarity.apply(
-            queries, F.normalize(keys, dim=1), key_index)
-        logits = torch.cat([positive[:, None], negative], dim=1)
-        logits = logits / self.temperature
-        return logits.logsumexp(dim=1) - logits[:, 0]
 
 
 def share_pixels(keys: Tensor, eligible: Tensor,

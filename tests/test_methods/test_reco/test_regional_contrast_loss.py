@@ -177,6 +177,31 @@ def test_same_draws_same_value_and_gradient(
     torch.testing.assert_close(grad, expected_grad, **tolerance)
 
 
+@pytest.mark.parametrize('bad', [math.nan, math.inf])
+def test_overflow_ends_in_a_loss_that_is_not_finite(bad):
+    """Not in an error: gradient scaling then skips the step."""
+    embedding, label, prob = scene()
+    embedding[0, 0, 0, 0] = bad
+    label[0, 0, 0] = 0
+    value = RegionalContrastLoss(8, 16)(
+        embedding.requires_grad_(), label, prob, seeded(0))
+    assert not value.isfinite()
+    value.backward()
+
+
+def test_other_label_types_are_refused():
+    embedding, label, prob = scene()
+    with pytest.raises(TypeError, match='int64, but got torch.uint8'):
+        RegionalContrastLoss()(embedding, label.byte(), prob)
+
+
+def test_more_classes_than_labels_can_tell():
+    embedding, label, _ = scene()
+    prob = torch.zeros(2, 256, 12, 12)
+    with pytest.raises(ValueError, match='256 classes.*255 at most'):
+        RegionalContrastLoss()(embedding, label, prob)
+
+
 def test_input_layout_changes_nothing():
     """Channels-last maps give the same value, and a gradient laid out so."""
     embedding, label, prob = scene()
