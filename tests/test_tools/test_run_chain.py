@@ -116,7 +116,10 @@ def finished_stage(configs, tmp_path):
     work_dir.mkdir(parents=True)
     cfg = Config.fromfile(tune)
     cfg.dump(work_dir / 'tune.py')
-    torch.save(dict(state_dict=MODELS.build(cfg.model).state_dict()),
+    length = dict(max_iters=2, max_epochs=1)
+    torch.save(dict(state_dict=MODELS.build(cfg.model).state_dict(),
+                    meta=dict(iter=2, epoch=0),
+                    message_hub=dict(runtime_info=length)),
                work_dir / 'iter_2.pth')
     (work_dir / 'last_checkpoint').write_text('/elsewhere/iter_2.pth')
     (work_dir / 'started_from.json').write_text('null')
