@@ -1,4 +1,7 @@
 from mmseg_ssl.methods.reco.embedding_head import EmbeddingHead
+from mmseg_ssl.methods.reco.feature_bank_contrast_loss import (
+    FeatureBankContrastLoss,
+)
 from mmseg_ssl.methods.reco.partial_labels import PartialLabelReCo
 from mmseg_ssl.methods.reco.reco import ReCo
 from mmseg_ssl.methods.reco.regional_contrast_loss import RegionalContrastLoss
@@ -7,6 +10,6 @@ from mmseg_ssl.methods.reco.sync_regional_contrast_loss import (
 )
 
 __all__ = [
-    'EmbeddingHead', 'PartialLabelReCo', 'ReCo', 'RegionalContrastLoss',
-    'SyncRegionalContrastLoss'
+    'EmbeddingHead', 'FeatureBankContrastLoss', 'PartialLabelReCo', 'ReCo',
+    'RegionalContrastLoss', 'SyncRegionalContrastLoss'
 ]
