@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.io
 import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.optim import OptimWrapper
@@ -362,3 +363,91 @@ def make_cfg(scenes_on_disk, tmp_path) -> Callable[..., Config]:
         return cfg
 
     return make
+
+
+def write_image(path: Path, pixels: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+
+
+class TinyDownloads:
+    """Official downloads of the papers' datasets, with a few small images."""
+
+    size = (72, 80)  # height, width
+
+    def __init__(self, root: Path) -> None:
+        self.voc = root / 'VOCdevkit/VOC2012'
+        self.sbd = root / 'benchmark_RELEASE/dataset'
+        self.cityscapes = root / 'cityscapes'
+        self.sunrgbd = root / 'sun'
+        self.rng = np.random.default_rng(0)
+
+    def scene(self, ids: list[int], scale: int = 1) -> tuple[np.ndarray, ...]:
+        """An image with bands of the given ids, and its label map."""
+        height, width = (scale * n for n in self.size)
+        bands = np.repeat(ids, -(-width // len(ids)))[:width]
+        labels = np.tile(bands, (height, 1)).astype(np.uint8)
+        image = labels[..., None] * [5, 3, 7] + self.rng.integers(
+            0, 40, (height, width, 3))
+        return (image % 256).astype(np.uint8), labels
+
+    def write_voc(self) -> None:
+        """2 + 2 images of VOC; SBD has one of each, and two others."""
+        names = dict(train=['2007_01', '2007_02'], val=['2007_03', '2007_04'])
+        sbd_names = ['2007_02', '2007_03', '2008_01', '2008_02']
+        for name in {*names['train'], *names['val'], *sbd_names}:
+            image, labels = self.scene([0, 3, 20, 255])
+            write_image(self.voc / f'JPEGImages/{name}.jpg', image)
+            if name.startswith('2007'):
+                write_image(self.voc / f'SegmentationClass/{name}.png', labels)
+            if name in sbd_names:
+                path = self.sbd / f'cls/{name}.mat'
+                path.parent.mkdir(parents=True, exist_ok=True)
+                scipy.io.savemat(path, {'GTcls': {
+                    'Segmentation': self.scene([0, 1, 15])[1]}})
+        lists = self.voc / 'ImageSets/Segmentation'
+        lists.mkdir(parents=True)
+        for split, stems in names.items():
+            (lists / f'{split}.txt').write_text('\n'.join(stems) + '\n')
+        (self.sbd / 'train.txt').write_text('\n'.join(sbd_names[:2]))
+        (self.sbd / 'val.txt').write_text('\n'.join(sbd_names[2:]))
+
+    def write_cityscapes(self) -> None:
+        """3 + 2 images in two cities, of twice the usual size."""
+        for split, city, count in (('train', 'aachen', 2), ('train', 'ulm', 1),
+                                   ('val', 'lindau', 2)):
+            for i in range(count):
+                image, labels = self.scene([7, 33, 0, 26, 11], scale=2)
+                stem = f'{split}/{city}/{city}_{i:06d}_000019'
+                write_image(self.cityscapes / f'leftImg8bit/{stem}'
+                            '_leftImg8bit.png', image)
+                write_image(self.cityscapes / f'gtFine/{stem}'
+                            '_gtFine_labelIds.png', labels)
+
+    def write_sunrgbd(self) -> None:
+        """3 training and 4 test images, two of these to validate on."""
+        folders = dict(test=('SUNRGBD-test_images', 4, 0),
+                       train=('SUNRGBD-train_images', 3, 4))
+        for folder, count, shift in folders.values():
+            for i in range(1, count + 1):
+                image, labels = self.scene([0, 1, 37, 5])
+                write_image(self.sunrgbd / folder / f'img-{i:06d}.jpg', image)
+                write_image(self.sunrgbd / 'sunrgbd_train_test_labels'
+                            / f'img-{i + shift:06d}.png', labels)
+        (self.sunrgbd / 'test_idx.txt').write_text('2\n4\n')
+
+
+@pytest.fixture
+def tiny_downloads(tmp_path, monkeypatch) -> TinyDownloads:
+    """Downloads to convert; the converters expect as many files."""
+    counts = dict(voc12aug=dict(train=2, val=2, sbd=4, trainaug=4),
+                  cityscapes=dict(train=3, val=2),
+                  sunrgbd=dict(train=3, test=4, val=2))
+    for module, numbers in counts.items():
+        monkeypatch.setattr(
+            f'mmseg_ssl.datasets.conversion.{module}.COUNTS', numbers)
+    downloads = TinyDownloads(tmp_path / 'downloads')
+    downloads.write_voc()
+    downloads.write_cityscapes()
+    downloads.write_sunrgbd()
+    return downloads
