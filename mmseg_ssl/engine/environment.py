@@ -17,7 +17,8 @@ from mmengine.logging import print_log
 
 # Top-level names of our configs, and the key under which datasets hold their
 # value: --cfg-options with such a name reaches all of them.
-_REACHING = dict(data_root='data_root', partial_labels='seg_map_path')
+_REACHING = dict(data_root='data_root', partial_labels='seg_map_path',
+                 labeled_list='ann_file')
 
 _M_TRIM_THRESHOLD = -1  # parameter numbers of glibc's <malloc.h>
 _M_MMAP_THRESHOLD = -3
@@ -53,14 +54,15 @@ def apply_cfg_options(cfg: Config, options: dict[str, Any] | None) -> None:
     its own top-level ``data_root``, however deep it is nested; mmengine by
     itself would change the top-level name only, which nothing reads. A key
     that names one dataset (``val_dataloader.dataset.data_root=DIR``) wins.
-    ``partial_labels=DIR`` does the same for the folder of partial label maps.
+    ``partial_labels=DIR`` does the same for the folder of partial label maps,
+    ``labeled_list=FILE`` (its whole path) for the list of labelled images.
 
     Args:
         cfg (Config): Changed in place.
         options (dict, optional): What :class:`CfgOptionsAction` parsed.
 
     Raises:
-        ValueError: One of the two is given for a config without it.
+        ValueError: One of these is given for a config without it.
     """
     options = dict(options or {})
     for name in _REACHING:

@@ -38,6 +38,8 @@ def cfg(request, scenes) -> Config:
         data_root = Path(os.environ['MMSEG_SSL_DATA_ROOT']) / folder
     else:
         pytest.skip('set MMSEG_SSL_DATA_ROOT to the folder of the datasets')
+    if not data_root.is_dir():
+        pytest.skip(f'there is no {data_root}')
     apply_cfg_options(cfg, dict(data_root=str(data_root)))
     return cfg
 

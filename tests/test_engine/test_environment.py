@@ -67,6 +67,21 @@ def test_a_named_dataset_wins_over_the_common_root(cfg):
     assert cfg.labeled_dataset.data_root == '/elsewhere'
 
 
+def test_labeled_list_reaches_the_labelled_dataset_alone():
+    labeled = dict(type='CamVidDataset', ann_file='/lists/20-seed0.txt')
+    cfg = Config(dict(
+        labeled_list='/lists/20-seed0.txt',
+        labeled_dataset=labeled,
+        train_dataloader=dict(dataset=dict(
+            labeled=labeled,
+            unlabeled=dict(type='UnlabeledDataset', ann_file='all.txt')))))
+    apply_cfg_options(cfg, dict(labeled_list='/lists/50-seed1.txt'))
+    train = cfg.train_dataloader.dataset
+    assert cfg.labeled_dataset.ann_file == '/lists/50-seed1.txt'
+    assert train.labeled.ann_file == '/lists/50-seed1.txt'
+    assert train.unlabeled.ann_file == 'all.txt'
+
+
 def test_options_are_left_as_they_were(cfg):
     options = {'data_root': '/elsewhere', 'val_dataloader.batch_size': 3}
     apply_cfg_options(cfg, options)

@@ -1,0 +1,25 @@
+"""Mean teacher + ClassMix: 100 labelled images of PASCAL VOC."""
+_base_ = ('../supervised/supervised_r101-d8-deeplabv2_'
+          '1xb20-40k_voc12aug-100l.py')
+
+# ---- frequently modified ----
+batch_size = 10  # of labelled images, and as many unlabelled ones
+mixing = 'classmix'  # 'cutout', 'cutmix', 'classmix', or None
+strong_threshold = 0.97  # a pseudo-label is confident above it
+scale = (0.5, 1.5)  # zoom of the views the student learns from
+
+model = dict(
+    _delete_=True,
+    type='MeanTeacher',
+    segmentor=_base_.model,
+    mixing=mixing,
+    strong_threshold=strong_threshold,
+    augmentation=dict(scale=scale))
+train_dataloader = dict(
+    batch_size=batch_size,
+    dataset=dict(
+        _delete_=True,
+        type='SemiSegDataset',
+        labeled=_base_.labeled_dataset,
+        unlabeled=_base_.unlabeled_dataset))
+custom_hooks = [*_base_.custom_hooks, dict(type='MeanTeacherHook')]

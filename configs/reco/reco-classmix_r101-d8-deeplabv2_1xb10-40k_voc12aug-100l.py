@@ -1,0 +1,21 @@
+"""ReCo + ClassMix: 100 labelled images of PASCAL VOC."""
+_base_ = ('../mean_teacher/mean-teacher-classmix_r101-d8-deeplabv2_'
+          '1xb10-40k_voc12aug-100l.py')
+
+# ---- frequently modified ----
+loss_contrast = dict(
+    type='RegionalContrastLoss', num_queries=256, num_keys=512)
+embed_channels = 256
+weak_threshold = 0.7  # an unlabelled pixel joins the contrast from here on
+
+model = dict(
+    type='ReCo',
+    segmentor=dict(
+        decode_head=dict(
+            _delete_=True,
+            type='EmbeddingHead',
+            head=_base_.model.segmentor.decode_head,
+            tap='classifier',
+            embed_channels=embed_channels)),
+    loss_contrast=loss_contrast,
+    weak_threshold=weak_threshold)
