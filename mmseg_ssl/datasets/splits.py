@@ -77,6 +77,30 @@ def select_labeled(class_sets: Sequence[Collection[int]], num_labeled: int,
     return chosen
 
 
+def select_random(num_images: int, num_labeled: int, seed: int) -> list[int]:
+    """Choose the images to label at random.
+
+    Like benchmarks that label a fraction of a dataset, whatever the classes.
+
+    Args:
+        num_images (int): Number of images. Sort them by name.
+        num_labeled (int): Number of images to choose.
+        seed (int): Of the draw.
+
+    Returns:
+        list[int]: Distinct numbers below ``num_images``; a smaller
+        ``num_labeled`` gives the beginning of the same list.
+
+    Raises:
+        ValueError: There are not so many images.
+    """
+    if num_labeled > num_images:
+        raise ValueError(f'cannot choose {num_labeled} labelled images from '
+                         f'{num_images}')
+    shuffled = _rng(seed).random(num_images).argsort(kind='stable')
+    return shuffled[:num_labeled].tolist()
+
+
 def _next(places: list[int], here: int) -> int:
     """First of the sorted places behind ``here`` in the round walk."""
     return places[bisect_right(places, here) % len(places)]

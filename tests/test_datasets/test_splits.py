@@ -7,7 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from mmseg_ssl.datasets.splits import select_labeled, sparsify_mask
+from mmseg_ssl.datasets.splits import (
+    select_labeled,
+    select_random,
+    sparsify_mask,
+)
 
 CLASS_SETS = st.lists(st.frozensets(st.integers(0, 7)), max_size=40)
 
@@ -192,3 +196,31 @@ def test_sparsify_mask_is_fixed():
 def test_sparsify_mask_refuses(mask, fraction, message):
     with pytest.raises(ValueError, match=message):
         sparsify_mask(mask, fraction, generator())
+
+
+# --- a fraction at random ---------------------------------------------------
+
+
+def test_random_choice():
+    chosen = select_random(50, 20, seed=1)
+    assert len(set(chosen)) == 20 and set(chosen) <= set(range(50))
+    assert select_random(50, 7, seed=1) == chosen[:7]
+    assert select_random(50, 20, seed=2) != chosen
+    assert sorted(select_random(50, 50, seed=1)) == list(range(50))
+
+
+def test_random_choice_is_the_same_on_every_machine():
+    assert select_random(10, 4, seed=0) == [3, 2, 1, 8]
+
+
+def test_every_image_is_as_likely():
+    counts = np.zeros(10)
+    for seed in range(500):
+        counts[select_random(10, 3, seed)] += 1
+    # 150 expected, standard deviation 10
+    assert counts.min() > 105 and counts.max() < 195
+
+
+def test_random_choice_of_too_many():
+    with pytest.raises(ValueError, match='5 labelled images from 4'):
+        select_random(4, 5, seed=0)

@@ -89,6 +89,54 @@ def test_lists_work_as_ann_file(scenes):
     assert len(dataset) == 10
 
 
+def voc_like(folder):
+    """Images and label maps in the folders of VOC, and a list of them."""
+    rng = np.random.default_rng(0)
+    names = [f'2008_{i:03d}' for i in range(12)]
+    for name in names:
+        for kind, pixels in (
+                ('JPEGImages/{}.jpg', np.zeros((4, 4, 3), np.uint8)),
+                ('Masks/{}.png', rng.integers(0, 4, (4, 4)).astype(np.uint8))):
+            path = folder / kind.format(name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(path)
+    (folder / 'some.txt').write_text('\n'.join(names[:10]))
+    return ('VOC12AugDataset', folder, folder / 'out', '--img-dir',
+            'JPEGImages', '--ann-dir', 'Masks', '--ann-file', 'some.txt',
+            '--num-labeled', 4, 8, '--seeds', 0, 1, '--num-procs', 1)
+
+
+def test_lists_of_another_layout(tmp_path):
+    call('make_label_lists', *voc_like(tmp_path), '--min-classes', 3)
+    chosen = (tmp_path / 'out/8-seed1.txt').read_text().split()
+    assert len(set(chosen)) == 8 and max(chosen) < '2008_010'
+    readme = (tmp_path / 'out/README.md').read_text()
+    assert 'from `some.txt`.' in readme
+    assert 'at least 3 of the 21 classes' in readme
+    assert readme.count('seed') == 5  # four lists and one sentence
+
+
+def test_lists_at_random(tmp_path):
+    arguments = (*voc_like(tmp_path), '--at-random')
+    call('make_label_lists', *arguments)
+    first = files(tmp_path / 'out')
+    assert first['8-seed0.txt'].startswith(first['4-seed0.txt'])
+    assert first['4-seed0.txt'] != first['4-seed1.txt']
+    readme = first['README.md'].decode()
+    assert 'drawn at random from 10.' in readme
+    # Most of VOC's classes are in none of these images.
+    assert '| `4-seed0.txt` | 0 | boat, ' in readme
+    call('make_label_lists', *arguments)
+    assert files(tmp_path / 'out') == first
+
+
+def test_a_balanced_choice_at_random(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        call('make_label_lists', *voc_like(tmp_path), '--at-random',
+             '--min-classes', 3)
+    assert 'not allowed with' in capsys.readouterr().err
+
+
 def test_more_labels_than_images(scenes, tmp_path):
     with pytest.raises(ValueError, match='301 labelled images from 300'):
         call('make_label_lists', 'ProceduralScenesDataset', scenes, tmp_path,

@@ -9,6 +9,10 @@ The committed lists come from::
         data/msrc21 configs/_base_/splits/msrc21 \
         --num-labeled 21 63 168 --min-classes 1
 
+Options name the folders of other layouts, a list of the images to choose from,
+and a choice at random instead of a balanced one; docs/datasets.md has the
+commands for the lists of the papers.
+
 The same images and options give the same bytes on every machine.
 """
 import argparse
@@ -22,20 +26,35 @@ from mmseg.datasets.transforms import LoadAnnotations
 from mmseg.registry import DATASETS
 
 import mmseg_ssl  # noqa: F401  (registers the datasets)
-from mmseg_ssl.datasets.splits import IGNORE_INDEX, select_labeled
+from mmseg_ssl.datasets.splits import (
+    IGNORE_INDEX,
+    select_labeled,
+    select_random,
+)
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description='Choose the labelled images and write the lists')
     parser.add_argument('dataset', help='dataset class, e.g. CamVidDataset')
-    parser.add_argument('data_root', help='folder with img_dir and ann_dir')
+    parser.add_argument('data_root', help='folder with images and label maps')
     parser.add_argument('out', type=Path, help='folder of the lists')
     parser.add_argument('--split', default='train')
-    parser.add_argument('--num-labeled', type=int, nargs='+', required=True)
     parser.add_argument(
+        '--img-dir', help='folder of the images (img_dir/SPLIT)')
+    parser.add_argument(
+        '--ann-dir', help='folder of the label maps (ann_dir/SPLIT)')
+    parser.add_argument(
+        '--ann-file', default='', help='list of the images to choose from, '
+        'below data_root (all of the folder)')
+    parser.add_argument('--num-labeled', type=int, nargs='+', required=True)
+    choice = parser.add_mutually_exclusive_group()
+    choice.add_argument(
         '--min-classes', type=int, default=1,
         help='least number of classes in a labelled image')
+    choice.add_argument(
+        '--at-random', action='store_true',
+        help='choose at random instead of such that no class stays rare')
     parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2])
     parser.add_argument(
         '--num-procs', type=int, default=os.cpu_count(),
@@ -81,35 +100,48 @@ def least_seen(classes: list[str], chosen: list[set[int]]) -> tuple[int, str]:
     return min(counts), ', '.join(rarest)
 
 
+def heading(dataset: BaseSegDataset, sets: list[set[int]],
+            args: argparse.Namespace) -> str:
+    """What stands above the table of lists in README.md."""
+    source = f'`{args.ann_file}`' if args.ann_file else (
+        f'the `{args.split}` split')
+    able = sum(len(labels) >= args.min_classes for labels in sets)
+    how = (
+        f'The labelled images are drawn at random from {len(sets)}. The '
+        'lists of one seed\n') if args.at_random else (
+        f'A labelled image holds at least '
+        f'{args.min_classes} of the {len(dataset.metainfo["classes"])} '
+        f'classes, as {able} of {len(sets)} images do,\nand at its turn one '
+        'of the classes seen least until then. The lists of one seed\n')
+    return (
+        f'# Labelled images of {args.dataset}\n\n'
+        f'Written by `tools/dataset_tools/make_label_lists.py` from {source}.'
+        f'\n{how}'
+        'continue each other: a shorter one is the beginning of a longer '
+        'one.\n\n'
+        '| list | images with the least-seen class | least-seen class |\n'
+        '|---|---|---|\n')
+
+
 def write_lists(dataset: BaseSegDataset, args: argparse.Namespace) -> None:
     """Write one list per size and seed, and a README.md that sums them up."""
     class_sets = scan(dataset, args.num_procs)
     names, sets = list(class_sets), list(class_sets.values())
-    able = sum(len(labels) >= args.min_classes for labels in sets)
     args.out.mkdir(parents=True, exist_ok=True)
     rows = []
     for size in args.num_labeled:
         for seed in args.seeds:
-            chosen = select_labeled(sets, size, args.min_classes, seed)
+            chosen = (
+                select_random(len(sets), size, seed) if args.at_random else
+                select_labeled(sets, size, args.min_classes, seed))
             path = args.out / f'{size}-seed{seed}.txt'
             path.write_text(
                 ''.join(f'{names[i]}\n' for i in chosen), newline='\n')
             count, rarest = least_seen(
                 dataset.metainfo['classes'], [sets[i] for i in chosen])
             rows.append(f'| `{path.name}` | {count} | {rarest} |\n')
-    readme = (
-        f'# Labelled images of {args.dataset}\n\n'
-        f'Written by `tools/dataset_tools/make_label_lists.py` from the '
-        f'`{args.split}` split.\nA labelled image holds at least '
-        f'{args.min_classes} of the {len(dataset.metainfo["classes"])} '
-        f'classes, as {able} of {len(sets)} images do,\nand at its turn one '
-        'of the classes seen least until then. The lists of one seed\n'
-        'continue each other: a shorter one is the beginning of a longer '
-        'one.\n\n'
-        '| list | images with the least-seen class | least-seen class |\n'
-        '|---|---|---|\n')
     (args.out / 'README.md').write_text(
-        readme + ''.join(rows), newline='\n')
+        heading(dataset, sets, args) + ''.join(rows), newline='\n')
 
 
 def main() -> None:
@@ -118,9 +150,10 @@ def main() -> None:
         dict(
             type=args.dataset,
             data_root=args.data_root,
+            ann_file=args.ann_file,
             data_prefix=dict(
-                img_path=f'img_dir/{args.split}',
-                seg_map_path=f'ann_dir/{args.split}')))
+                img_path=args.img_dir or f'img_dir/{args.split}',
+                seg_map_path=args.ann_dir or f'ann_dir/{args.split}')))
     write_lists(dataset, args)
     print(f'\nWrote the lists and their README.md to {args.out}')
 
