@@ -109,7 +109,8 @@ def save_panels(rows: Sequence[Sequence[Panel]],
 
     Args:
         rows (Sequence[Sequence[Panel]]): At most as many panels a row as
-            titles, all of one size.
+            titles. The first panel gives the shape of all places; others
+            are fitted in.
         titles (Sequence[str]): Titles of the columns.
         out (Path): File to write; its folder is made.
         legend (Sequence[Swatch]): Colours explained below the panels.
@@ -158,7 +159,7 @@ def save_panels(rows: Sequence[Sequence[Panel]],
 
 def _draw(axes: Axes, panel: Panel, title: str) -> None:
     # Label maps and small images alike should show their own pixels.
-    axes.imshow(panel.pixels, interpolation='nearest', aspect='auto')
+    axes.imshow(panel.pixels, interpolation='nearest', aspect='equal')
     axes.set(xticks=[], yticks=[])
     axes.set_title(title, fontsize=LARGE, pad=3)
     axes.set_xlabel(panel.caption, fontsize=SMALL, labelpad=2)

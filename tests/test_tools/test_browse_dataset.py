@@ -164,7 +164,7 @@ def test_what_cannot_be_shown_is_said_in_one_line(
     with pytest.raises(SystemExit, match='nowhere.pth'):
         call(browse, semi, '--checkpoint', tmp_path / 'nowhere.pth')
     with pytest.raises(SystemExit):
-        call(browse, semi, '--num', 0)
+        call(browse, semi, '--num', 1)
     checkpoint = tmp_path / 'weights.pth'
     torch.save(dict(state_dict={'other': torch.zeros(1)}), checkpoint)
     for tool, arguments in ((browse, [semi, '--checkpoint', checkpoint]),

@@ -62,8 +62,8 @@ def parse_args() -> argparse.Namespace:
         metavar='KEY=VALUE',
         help='override config entries, e.g. data_root=DIR')
     args = parser.parse_args()
-    if args.num < 1:
-        parser.error('--num must be at least 1')
+    if args.num < 2:
+        parser.error('--num must be at least 2: images are mixed in pairs')
     return args
 
 
@@ -175,6 +175,9 @@ def main() -> None:
     inputs, samples = batch['inputs'], batch['data_samples']
     out_dir = args.out_dir or Path('work_dirs/browse', Path(args.config).stem)
     if isinstance(inputs, Tensor):  # a supervised config
+        if 'gt_sem_seg' not in samples[0]:
+            sys.exit(f'browse_dataset.py: {args.config} trains on images '
+                     'without labels alone; there is nothing to compare')
         inputs, samples = dict(labeled=inputs), dict(labeled=samples)
     for branch, show in (('labeled', show_labeled),
                          ('unlabeled', show_unlabeled)):
