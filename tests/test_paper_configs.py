@@ -17,6 +17,10 @@ from mmseg_ssl.datasets.conversion import (
     convert_sunrgbd,
     convert_voc12aug,
 )
+from mmseg_ssl.datasets.partial_labels import (
+    PartialLabelsSpec,
+    write_partial_labels,
+)
 from mmseg_ssl.engine.environment import apply_cfg_options
 
 CONFIG_DIR = Path(__file__).resolve().parents[1] / 'configs'
@@ -34,6 +38,8 @@ STEPS = [
     'reco-classmix_r101-d16-deeplabv3plus_1xb10-40k_voc12aug-60l',
     'reco-classmix_r101-d16-deeplabv3plus_1xb2-40k_cityscapes-20l-bank',
     'reco-classmix_r101-d8-deeplabv2_1xb2-40k_cityscapes-100l',
+    'mean-teacher-classmix_r101-d16-deeplabv3plus_1xb10-40k_voc12aug-partial',
+    'reco-classmix_r101-d16-deeplabv3plus_1xb2-40k_cityscapes-partial',
 ]
 CROP = 65
 
@@ -92,7 +98,7 @@ def test_builds_and_agrees_with_its_name(path):
     assert cfg.model.get('mixing') == mixing
     labels = re.search(r'-(\d+)l', data)
     wanted = (f'{labels[1]}-seed0' if labels else
-              'trainaug' if data == 'voc12aug' else '')
+              'trainaug' if data.startswith('voc12aug') else '')
     assert Path(cfg.labeled_list).stem == wanted
     dataset = cfg.train_dataloader.dataset
     assert dataset.get('labeled', dataset).ann_file == cfg.labeled_list
@@ -152,6 +158,20 @@ def nested_dicts(node: object):
             yield from nested_dicts(child)
 
 
+def write_all_labels_of_a_pixel(cfg: Config) -> None:
+    """The partial labels that a config names, from the full ones."""
+    prefix = cfg.labeled_dataset.data_prefix.img_path
+    full = ('SegmentationClassAug' if prefix == 'JPEGImages' else
+            prefix.replace('leftImg8bit', 'gtFine'))
+    dataset = DATASETS.build(dict(
+        type=cfg.dataset_type, data_root=cfg.data_root,
+        ann_file=cfg.labeled_list,
+        data_prefix=dict(img_path=prefix, seg_map_path=full)))
+    write_partial_labels(
+        dataset, PartialLabelsSpec(('p1', ), (0, )),
+        Path(cfg.data_root, 'partial_labels'), 'train')
+
+
 def make_thin(node: dict) -> None:
     """A ResNet-50 of an eighth of the channels, and what follows from it."""
     if node.get('type') == 'ResNet':
@@ -183,6 +203,8 @@ def load(data, tmp_path):
             labeled_list.write_text('\n'.join(listed))
             options['labeled_list'] = str(labeled_list)
         apply_cfg_options(cfg, options)
+        if 'partial_labels' in cfg:
+            write_all_labels_of_a_pixel(cfg)
         for node in nested_dicts(cfg.model):
             make_thin(node)
         loaders = [cfg.train_dataloader, cfg.val_dataloader,

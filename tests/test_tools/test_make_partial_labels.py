@@ -38,6 +38,18 @@ def files(folder: Path) -> dict[str, bytes]:
             for path in sorted(folder.rglob('*')) if path.is_file()}
 
 
+def test_another_layout(call_main, data_root):
+    (data_root / 'img_dir/train').rename(data_root / 'Images')
+    (data_root / 'ann_dir/train').rename(data_root / 'Masks')
+    (data_root / 'two.txt').write_text('1\n3\n')
+    call_main(TOOL, 'CamVidDataset', data_root, '--img-dir', 'Images',
+              '--ann-dir', 'Masks', '--ann-file', 'two.txt',
+              '--amounts', 'p1', '--seeds', 0, '--num-procs', 1)
+    folder = data_root / 'partial_labels/train-p1-seed0'
+    assert sorted(path.name for path in folder.glob('*.png')) == [
+        '1.png', '3.png']
+
+
 def test_every_amount_and_seed(make, data_root, capsys):
     make('--num-procs', 2)
     text = capsys.readouterr().out

@@ -13,6 +13,10 @@ pixel (``p1``), 1 %, 5 % and 25 % (``p1pct``, ``p5pct``, ``p25pct``) of each
 class in each image, for three seeds. Train with them by ``--cfg-options
 partial_labels=partial_labels/train-p5pct-seed1``.
 
+``--img-dir``, ``--ann-dir`` and ``--ann-file`` name the folders of another
+layout and a list of its images; docs/datasets.md has the commands for the
+datasets of the papers.
+
 The same label maps and options give the same bytes on every machine. What is
 there already is kept, so an interrupted call can be repeated.
 """
@@ -55,11 +59,18 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description='Keep a few labelled pixels of each class')
     parser.add_argument('dataset', help='dataset class, e.g. CamVidDataset')
-    parser.add_argument('data_root', help='folder with img_dir and ann_dir')
+    parser.add_argument('data_root', help='folder with images and label maps')
     parser.add_argument(
         '--out', type=Path,
         help='folder to write to (DATA_ROOT/partial_labels)')
     parser.add_argument('--split', default='train')
+    parser.add_argument(
+        '--img-dir', help='folder of the images (img_dir/SPLIT)')
+    parser.add_argument(
+        '--ann-dir', help='folder of the label maps (ann_dir/SPLIT)')
+    parser.add_argument(
+        '--ann-file', default='',
+        help='list of images, below data_root (all of the folder)')
     parser.add_argument(
         '--amounts', nargs='+', choices=list(AMOUNTS), default=list(AMOUNTS),
         metavar='AMOUNT', help=f'some of {", ".join(AMOUNTS)} (all)')
@@ -85,8 +96,10 @@ def main() -> None:
     try:
         dataset = DATASETS.build(dict(
             type=args.dataset, data_root=args.data_root,
-            data_prefix=dict(img_path=f'img_dir/{args.split}',
-                             seg_map_path=f'ann_dir/{args.split}')))
+            ann_file=args.ann_file,
+            data_prefix=dict(
+                img_path=args.img_dir or f'img_dir/{args.split}',
+                seg_map_path=args.ann_dir or f'ann_dir/{args.split}')))
         written = write_partial_labels(
             dataset, spec, out, args.split, args.num_procs)
     except (FileNotFoundError, ValueError) as error:
