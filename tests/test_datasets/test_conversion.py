@@ -154,6 +154,16 @@ def test_coloured_labels(voc):
         convert_voc12aug(*voc)
 
 
+@pytest.mark.parametrize('name, message', [
+    ('JPEGImages/2007_01.jpg', r'image .*2007_01\.jpg cannot be read'),
+    ('SegmentationClass/2007_01.png',
+     r'label map .*2007_01\.png cannot be read')])
+def test_damaged_files_of_voc(voc, name, message):
+    (voc[0] / name).write_bytes(b'no image')
+    with pytest.raises(ValueError, match=message):
+        convert_voc12aug(*voc)
+
+
 # --- Cityscapes -------------------------------------------------------------
 
 

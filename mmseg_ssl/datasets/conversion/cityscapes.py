@@ -5,11 +5,11 @@ from typing import NamedTuple
 
 import cv2
 import mmcv
-from PIL import Image
 
 from mmseg_ssl.datasets.conversion.common import (
     IGNORE_INDEX,
     convert_all,
+    image_size,
     map_ids,
     read_ids,
     require_count,
@@ -111,8 +111,7 @@ def _write_image(source: Path, target: Path, size: tuple[int, int]) -> None:
 
 
 def _check_size(path: Path, size: tuple[int, int]) -> None:
-    with Image.open(path) as image:
-        found = image.size
+    found = image_size(path)
     if found != size:
         raise ValueError(
             f'{path} is there with {found[0]}x{found[1]} pixels, not '

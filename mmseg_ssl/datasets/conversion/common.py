@@ -9,6 +9,7 @@ from typing import Any
 import mmcv
 import numpy as np
 from mmengine.utils import track_parallel_progress, track_progress
+from PIL import Image
 
 IGNORE_INDEX = 255
 
@@ -67,13 +68,30 @@ def read_ids(path: Path) -> np.ndarray:
     """Ids of a label map as they stand in the file, shape (H, W).
 
     Raises:
-        ValueError: The file is no image of one channel.
+        ValueError: The file is damaged, or no image of one channel.
     """
-    ids = mmcv.imread(path, flag='unchanged', backend='pillow')
+    try:
+        ids = mmcv.imread(path, flag='unchanged', backend='pillow')
+    except OSError as error:
+        raise ValueError(
+            f'label map {path} cannot be read: {error}') from error
     if ids.ndim != 2:
         raise ValueError(f'label map {path} has {ids.shape[-1]} channels; it '
                          'should have one, holding class ids')
     return ids
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """Width and height of an image.
+
+    Raises:
+        ValueError: The file is no image.
+    """
+    try:
+        with Image.open(path) as image:
+            return image.size
+    except OSError as error:
+        raise ValueError(f'image {path} cannot be read: {error}') from error
 
 
 def map_ids(ids: np.ndarray, new_ids: dict[int, int],

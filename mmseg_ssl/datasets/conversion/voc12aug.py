@@ -3,12 +3,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
 from scipy.io import loadmat
 
 from mmseg_ssl.datasets.conversion.common import (
     IGNORE_INDEX,
     convert_all,
+    image_size,
     map_ids,
     read_ids,
     read_names,
@@ -114,8 +114,7 @@ def _convert(job: Job) -> bool:
         ids = _read_mat(job.source)
     else:
         ids = read_ids(job.source)
-    with Image.open(job.image) as image:
-        width, height = image.size
+    width, height = image_size(job.image)
     if ids.shape != (height, width):
         raise ValueError(
             f'label map {job.source} is {ids.shape[1]}x{ids.shape[0]}, but '

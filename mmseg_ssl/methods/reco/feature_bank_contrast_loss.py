@@ -1,4 +1,6 @@
 """The ReCo loss with keys from a bank of features of earlier batches."""
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from mmseg.registry import MODELS
@@ -43,12 +45,15 @@ class FeatureBankContrastLoss(RegionalContrastLoss):
         ValueError: ``num_stored`` is below 1 or above ``bank_size``.
     """
 
+    bank: Tensor  # (C, S, D)
+    num_seen: Tensor  # (C,)
+
     def __init__(self,
                  num_classes: int,
                  embed_channels: int,
                  bank_size: int = 2048,
                  num_stored: int = 256,
-                 **kwargs: int | float | str) -> None:
+                 **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if not 1 <= num_stored <= bank_size:
             raise ValueError(

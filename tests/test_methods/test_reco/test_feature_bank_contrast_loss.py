@@ -3,6 +3,8 @@ import copy
 
 import pytest
 import torch
+from mmengine.config import Config
+from mmseg.registry import MODELS
 
 from mmseg_ssl.methods.reco import (
     FeatureBankContrastLoss,
@@ -137,3 +139,22 @@ def test_bad_sizes():
     with pytest.raises(ValueError, match=(
             'for 5 classes and embeddings of 7 channels, but got 5 and 6')):
         FeatureBankContrastLoss(C, 7)(*batch([0, 1]))
+
+
+@pytest.mark.parametrize('name', [
+    'reco-classmix_mbv2-d16-deeplabv3plus_1xb4-4k_camvid-120x160-20l',
+    'reco-classmix_r101-d16-deeplabv3plus_1xb2-40k_cityscapes-20l'])
+def test_configs_change_the_loss_alone(project_root, name):
+    base, bank = (
+        Config.fromfile(project_root / f'configs/reco/{name}{suffix}.py')
+        for suffix in ('', '-bank'))
+    loss = MODELS.build(bank.model.loss_contrast)
+    plain = MODELS.build(base.model.loss_contrast)
+    assert isinstance(loss, FeatureBankContrastLoss)
+    assert (loss.num_queries, loss.num_keys) == (
+        plain.num_queries, plain.num_keys)
+    assert loss.bank.shape == (
+        base.num_classes, bank.bank_size, base.embed_channels)
+    del base.model['loss_contrast'], bank.model['loss_contrast']
+    assert base.model == bank.model
+    assert base.train_dataloader == bank.train_dataloader
