@@ -50,9 +50,7 @@ _once() {  # FILES... -- COMMAND...: unless it ran with these very files
 
 setup_env() {
     local base python=.venv/bin/python file
-    # activate holds the path of .venv: in a moved checkout it leads elsewhere
-    if ! "$python" -c '' 2> /dev/null \
-            || ! grep -qF "$(pwd -P)/.venv" .venv/bin/activate; then
+    if ! "$python" -c '' 2> /dev/null; then
         base=$(_find_python)
         echo "== environment: creating .venv with $base"
         if ! "$base" -m venv --clear .venv; then
