@@ -10,8 +10,12 @@ from mmseg.registry import DATASETS
 from mmseg_ssl.datasets.scenes import ScenesSpec, write_scenes
 from mmseg_ssl.engine.environment import apply_cfg_options
 
-BASES = sorted((Path(__file__).resolve().parents[2]
-                / 'configs/_base_/datasets').glob('*.py'))
+# What is labelled otherwise, in part or not at all, is tested with its tool and
+# with the methods that train on it.
+BASES = sorted(
+    path for path in (Path(__file__).resolve().parents[2]
+                      / 'configs/_base_/datasets').glob('*.py')
+    if not path.stem.endswith(('_partial', '_unlabeled')))
 NAMES = {
     'dataset_type', 'data_root', 'num_classes', 'crop_size', 'train_pipeline',
     'unlabeled_pipeline', 'test_pipeline', 'labeled_dataset',

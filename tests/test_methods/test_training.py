@@ -59,7 +59,7 @@ def test_losses_fall(make_model, make_batch, train, method, mixing, base,
     batch = make_batch(4, num_classes, unlabeled=semi)
     history = {
         key.removeprefix('decode.'): torch.tensor(values)
-        for key, values in train(model, [batch], steps=20).items()}
+        for key, values in train(model, [batch], steps=30).items()}
 
     expected = {'supervised': {'loss_ce'},
                 'reco-supervised': {'loss_ce', 'loss_reco'},
