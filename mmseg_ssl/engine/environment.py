@@ -25,14 +25,17 @@ _M_MMAP_THRESHOLD = -3
 
 
 class CfgOptionsAction(DictAction):
-    """mmengine's parser of ``KEY=VALUE``, which also takes paths with blanks.
+    """mmengine's parser of ``KEY=VALUE``, which also takes any path.
 
-    mmengine removes every blank; here only lists and tuples lose theirs.
+    mmengine removes every blank and splits at every comma; here a value with
+    a slash is a path, unless it starts as a list or tuple, and other texts
+    keep their blanks.
     """
 
     @staticmethod
     def _parse_iterable(val: str) -> Any:
-        if ' ' in val and not set(val) & set('[](),'):
+        is_path = '/' in val and val.strip('\'"')[:1] not in ('[', '(')
+        if is_path or (' ' in val and not set(val) & set('[](),')):
             return val.strip('\'"')
         return DictAction._parse_iterable(val)
 

@@ -105,6 +105,8 @@ def test_data_root_of_a_config_without_one():
     ('a=/my photos/camvid', '/my photos/camvid'),
     ('a="/my photos"', '/my photos'),
     ('a=/camvid', '/camvid'),
+    ('a=/street scenes (old)/1,2', '/street scenes (old)/1,2'),
+    ("a=['/x/y','/z']", ['/x/y', '/z']),
     ('a=3', 3),
     ('a=0.5', 0.5),
     ('a=None', None),

@@ -116,6 +116,22 @@ def test_lists_of_another_layout(tmp_path):
     assert readme.count('seed') == 5  # four lists and one sentence
 
 
+def test_images_without_a_label_map_are_passed_over(tmp_path, capsys):
+    """Many images, few masks: what most users have."""
+    arguments = voc_like(tmp_path)
+    for path in sorted((tmp_path / 'Masks').iterdir())[::2]:
+        path.unlink()
+    at = arguments.index('--ann-file')
+    listed, arguments = arguments, arguments[:at] + arguments[at + 2:]
+    call('make_label_lists', *arguments, '--num-labeled', 4, 6)
+    assert ('choosing from 6 images; 6 others have no label map'
+            in capsys.readouterr().out)
+    chosen = (tmp_path / 'out/6-seed0.txt').read_text().split()
+    assert sorted(chosen) == [f'2008_{i:03d}' for i in range(1, 12, 2)]
+    with pytest.raises(SystemExit, match='2008_000.jpg.* has no label map'):
+        call('make_label_lists', *listed)
+
+
 def test_lists_at_random(tmp_path):
     arguments = (*voc_like(tmp_path), '--at-random')
     call('make_label_lists', *arguments)

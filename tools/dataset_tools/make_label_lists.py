@@ -17,7 +17,10 @@ The same images and options give the same bytes on every machine.
 """
 import argparse
 import os
+import sys
+import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from mmengine.utils import track_parallel_progress
@@ -144,17 +147,55 @@ def write_lists(dataset: BaseSegDataset, args: argparse.Namespace) -> None:
         heading(dataset, sets, args) + ''.join(rows), newline='\n')
 
 
+def build_dataset(args: argparse.Namespace,
+                  **kwargs: Any) -> BaseSegDataset:
+    """The dataset to choose from."""
+    cfg = dict(
+        type=args.dataset,
+        data_root=args.data_root,
+        ann_file=args.ann_file,
+        data_prefix=dict(
+            img_path=args.img_dir or f'img_dir/{args.split}',
+            seg_map_path=args.ann_dir or f'ann_dir/{args.split}'))
+    return DATASETS.build({**cfg, **kwargs})
+
+
+def images_with_maps(dataset: BaseSegDataset) -> tuple[list[str], int]:
+    """Names of the images that have a label map, and how many have none."""
+    images, maps = (Path(dataset.data_prefix[key])
+                    for key in ('img_path', 'seg_map_path'))
+    names = [str(path.relative_to(images)).removesuffix(dataset.img_suffix)
+             for path in sorted(images.rglob(f'*{dataset.img_suffix}'))]
+    labeled = [name for name in names
+               if Path(maps, f'{name}{dataset.seg_map_suffix}').is_file()]
+    return labeled, len(names) - len(labeled)
+
+
+def labeled_part(args: argparse.Namespace) -> BaseSegDataset:
+    """The dataset without images that nobody has labelled.
+
+    A list says which images are meant, so there a missing map is an error.
+    """
+    if args.ann_file:
+        return build_dataset(args)
+    labeled, num_without = images_with_maps(
+        build_dataset(args, lazy_init=True))
+    if not labeled or not num_without:
+        return build_dataset(args)  # explains what is wrong, if anything is
+    print(f'choosing from {len(labeled)} images; {num_without} others have '
+          'no label map')
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, 'labeled.txt')
+        path.write_text('\n'.join(labeled))
+        return build_dataset(args, ann_file=str(path))
+
+
 def main() -> None:
     args = parse_args()
-    dataset = DATASETS.build(
-        dict(
-            type=args.dataset,
-            data_root=args.data_root,
-            ann_file=args.ann_file,
-            data_prefix=dict(
-                img_path=args.img_dir or f'img_dir/{args.split}',
-                seg_map_path=args.ann_dir or f'ann_dir/{args.split}')))
-    write_lists(dataset, args)
+    try:
+        write_lists(labeled_part(args), args)
+    except (FileNotFoundError, ValueError) as error:
+        sys.exit(f'make_label_lists.py: {error}')
     print(f'\nWrote the lists and their README.md to {args.out}')
 
 
