@@ -5,7 +5,8 @@ import pytest
 
 from mmseg_ssl.visualization.run_log import RunRecord
 
-CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [*ROOT.glob('configs/*/README.md'), *ROOT.glob('docs/*.md')]
 KEYS = ('config', 'seed', 'last mIoU', 'best mIoU (iteration)', 'log')
 
 
@@ -25,7 +26,7 @@ def result_rows(text: str) -> list[dict[str, str]]:
 
 ROWS = [
     pytest.param(path.parent / 'logs', row, id=f'{row["config"]}')
-    for path in sorted(CONFIGS.glob('*/README.md'))
+    for path in sorted(PAGES)
     for row in result_rows(path.read_text())
 ]
 
