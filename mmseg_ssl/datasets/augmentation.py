@@ -9,7 +9,7 @@ import kornia.augmentation as K
 import torch
 from torch import Tensor, nn
 
-IGNORE_INDEX = 255
+from mmseg_ssl.conventions import IGNORE_INDEX
 
 
 class PseudoLabeled(NamedTuple):

@@ -16,9 +16,10 @@ import numpy as np
 from mmengine.utils import track_parallel_progress, track_progress
 from mmseg.datasets import BaseSegDataset
 
+from mmseg_ssl.conventions import IGNORE_INDEX
 from mmseg_ssl.datasets.checks import num_file_ids
 from mmseg_ssl.datasets.png import write_label_map
-from mmseg_ssl.datasets.splits import IGNORE_INDEX, sparsify_mask
+from mmseg_ssl.datasets.splits import sparsify_mask
 
 # Share of each class's pixels in an image that stays labelled.
 AMOUNTS: dict[str, float | None] = dict(

@@ -11,7 +11,8 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
-IGNORE_INDEX = 255
+from mmseg_ssl.conventions import IGNORE_INDEX
+
 # One dilation with the paper's 5x5 square reaches two pixels further.
 GROWTH_STEP = 2
 

@@ -23,7 +23,8 @@ from scipy.cluster.hierarchy import dendrogram, linkage
 from scipy.spatial.distance import squareform
 from torch import Tensor, nn
 
-IGNORE_INDEX = 255
+from mmseg_ssl.conventions import IGNORE_INDEX
+
 FEATURES = 'features'  # that enter the classifier
 EMBEDDING = 'embedding'  # of the representation head
 # inches

@@ -13,7 +13,8 @@ from matplotlib.patches import Patch
 from mmseg.models import SegDataPreProcessor
 from torch import Tensor
 
-from mmseg_ssl.visualization.report import IGNORE_INDEX, VOID_COLOUR, colour
+from mmseg_ssl.conventions import IGNORE_INDEX
+from mmseg_ssl.visualization.report import VOID_COLOUR, colour
 
 # inches
 PANEL_WIDTH = 2.4

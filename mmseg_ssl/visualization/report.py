@@ -31,7 +31,6 @@ from PIL import Image
 
 from mmseg_ssl.visualization.run_log import Curve, TrainingRun
 
-IGNORE_INDEX = 255
 VOID_COLOUR = (255, 255, 255)
 # logged while training, of no interest as a curve
 _NOT_PLOTTED = ('time', 'data_time', 'memory', 'base_lr', 'lr')

@@ -2,8 +2,8 @@ import pytest
 import torch
 from kornia.color import rgb_to_hsv
 
+from mmseg_ssl.conventions import IGNORE_INDEX
 from mmseg_ssl.datasets.augmentation import (
-    IGNORE_INDEX,
     PseudoLabelAugmentation,
     PseudoLabeled,
 )

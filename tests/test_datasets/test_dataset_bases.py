@@ -10,8 +10,8 @@ from mmseg.registry import DATASETS
 from mmseg_ssl.datasets.scenes import ScenesSpec, write_scenes
 from mmseg_ssl.engine.environment import apply_cfg_options
 
-# What is labelled otherwise, in part or not at all, is tested with its tool and
-# with the methods that train on it.
+# What is labelled otherwise, in part or not at all, is tested with its tool
+# and with the methods that train on it.
 BASES = sorted(
     path for path in (Path(__file__).resolve().parents[2]
                       / 'configs/_base_/datasets').glob('*.py')

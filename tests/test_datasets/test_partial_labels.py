@@ -2,13 +2,14 @@ import numpy as np
 import pytest
 from mmcv.image import imrescale, imresize
 
+from mmseg_ssl.conventions import IGNORE_INDEX
 from mmseg_ssl.datasets.partial_labels import (
     AMOUNTS,
     PartialLabelsSpec,
     image_rng,
     sparsify_at,
 )
-from mmseg_ssl.datasets.splits import IGNORE_INDEX, sparsify_mask
+from mmseg_ssl.datasets.splits import sparsify_mask
 
 
 def blobs(shape, num_classes=5, seed=0):

@@ -26,6 +26,7 @@ from mmseg.utils import SampleList
 from torch import Tensor
 
 import mmseg_ssl  # noqa: F401  (registers what configs name)
+from mmseg_ssl.conventions import IGNORE_INDEX
 from mmseg_ssl.engine.environment import (
     CfgOptionsAction,
     apply_cfg_options,
@@ -34,7 +35,6 @@ from mmseg_ssl.engine.hooks.preflight_hook import (
     check_checkpoint,
 )
 from mmseg_ssl.visualization.panels import (
-    IGNORE_INDEX,
     Panel,
     class_swatches,
     confidence_panel,

@@ -24,13 +24,13 @@ from mmseg.registry import DATASETS, MODELS
 from torch import Tensor
 
 import mmseg_ssl  # noqa: F401  (registers what configs name)
+from mmseg_ssl.conventions import IGNORE_INDEX
 from mmseg_ssl.engine.environment import (
     CfgOptionsAction,
     apply_cfg_options,
 )
 from mmseg_ssl.engine.hooks.preflight_hook import check_checkpoint
 from mmseg_ssl.visualization.panels import (
-    IGNORE_INDEX,
     Panel,
     Swatch,
     class_swatches,

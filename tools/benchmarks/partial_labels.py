@@ -24,6 +24,7 @@ import cv2
 import numpy as np
 from mmseg.datasets import BaseSegDataset
 
+from mmseg_ssl.conventions import IGNORE_INDEX
 from mmseg_ssl.datasets.base import CheckedSegDataset
 from mmseg_ssl.datasets.partial_labels import (
     AMOUNTS,
@@ -32,7 +33,6 @@ from mmseg_ssl.datasets.partial_labels import (
     image_rng,
     write_partial_labels,
 )
-from mmseg_ssl.datasets.splits import IGNORE_INDEX
 
 KERNEL = np.ones((5, 5), np.uint8)
 SPEC = PartialLabelsSpec(tuple(AMOUNTS), seeds=(0, ))

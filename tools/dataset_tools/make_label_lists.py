@@ -29,8 +29,8 @@ from mmseg.datasets.transforms import LoadAnnotations
 from mmseg.registry import DATASETS
 
 import mmseg_ssl  # noqa: F401  (registers the datasets)
+from mmseg_ssl.conventions import IGNORE_INDEX
 from mmseg_ssl.datasets.splits import (
-    IGNORE_INDEX,
     select_labeled,
     select_random,
 )

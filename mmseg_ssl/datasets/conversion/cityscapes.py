@@ -6,8 +6,8 @@ from typing import NamedTuple
 import cv2
 import mmcv
 
+from mmseg_ssl.conventions import IGNORE_INDEX
 from mmseg_ssl.datasets.conversion.common import (
-    IGNORE_INDEX,
     convert_all,
     image_size,
     map_ids,

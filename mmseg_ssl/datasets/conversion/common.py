@@ -11,8 +11,6 @@ import numpy as np
 from mmengine.utils import track_parallel_progress, track_progress
 from PIL import Image
 
-IGNORE_INDEX = 255
-
 
 def require_folders(root: Path, names: Iterable[str], download: str) -> None:
     """Check that a download was extracted where the converter looks.

@@ -3,8 +3,8 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
+from mmseg_ssl.conventions import IGNORE_INDEX
 from mmseg_ssl.datasets.conversion.common import (
-    IGNORE_INDEX,
     convert_all,
     map_ids,
     read_ids,

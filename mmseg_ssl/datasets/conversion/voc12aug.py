@@ -5,8 +5,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy.io import loadmat
 
+from mmseg_ssl.conventions import IGNORE_INDEX
 from mmseg_ssl.datasets.conversion.common import (
-    IGNORE_INDEX,
     convert_all,
     image_size,
     map_ids,

@@ -14,8 +14,8 @@ from mmseg.utils import (
 )
 from torch import Tensor, nn
 
+from mmseg_ssl.conventions import IGNORE_INDEX
 from mmseg_ssl.datasets.augmentation import (
-    IGNORE_INDEX,
     PseudoLabelAugmentation,
     PseudoLabeled,
 )

@@ -4,7 +4,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from mmseg_ssl.datasets.augmentation import IGNORE_INDEX, PseudoLabeled
+from mmseg_ssl.conventions import IGNORE_INDEX
+from mmseg_ssl.datasets.augmentation import PseudoLabeled
 
 Mixing = Callable[[PseudoLabeled], PseudoLabeled]
 

@@ -4,7 +4,8 @@ from mmseg.registry import MODELS
 from mmseg.utils import SampleList
 from torch import Tensor
 
-from mmseg_ssl.datasets.augmentation import IGNORE_INDEX, PseudoLabeled
+from mmseg_ssl.conventions import IGNORE_INDEX
+from mmseg_ssl.datasets.augmentation import PseudoLabeled
 from mmseg_ssl.methods.mean_teacher.mean_teacher import MeanTeacher
 
 

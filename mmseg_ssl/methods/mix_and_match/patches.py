@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mmseg_ssl.conventions import IGNORE_INDEX
 from mmseg_ssl.sampling import random_integers
 
-IGNORE_INDEX = 255
 # Boxes tried per wanted patch, and those of them that compete for its place.
 TRIES_PER_PATCH = 64
 CANDIDATES_PER_PATCH = 4

@@ -9,7 +9,8 @@ from mmseg.structures import SegDataSample
 from mmseg.utils import SampleList
 from torch import Tensor
 
-from mmseg_ssl.datasets.augmentation import IGNORE_INDEX, PseudoLabeled
+from mmseg_ssl.conventions import IGNORE_INDEX
+from mmseg_ssl.datasets.augmentation import PseudoLabeled
 from mmseg_ssl.datasets.padding import padding_mask
 from mmseg_ssl.methods.mean_teacher import GivenLabels
 from mmseg_ssl.methods.mean_teacher.mean_teacher import StudentOutputs

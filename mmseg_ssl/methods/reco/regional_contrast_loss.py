@@ -4,10 +4,10 @@ import torch.nn.functional as F
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
+from mmseg_ssl.conventions import IGNORE_INDEX
 from mmseg_ssl.methods.reco.sampled_similarity import SampledSimilarity
 from mmseg_ssl.sampling import random_integers
 
-IGNORE_INDEX = 255
 QUERY_SAMPLING = ('hard', 'random', 'easy')
 KEY_SAMPLING = ('active', 'random')
 

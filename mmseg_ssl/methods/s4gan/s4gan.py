@@ -8,7 +8,8 @@ from mmseg.registry import MODELS
 from mmseg.utils import ConfigType, OptConfigType, SampleList
 from torch import Tensor
 
-from mmseg_ssl.datasets.augmentation import IGNORE_INDEX, PseudoLabeled
+from mmseg_ssl.conventions import IGNORE_INDEX
+from mmseg_ssl.datasets.augmentation import PseudoLabeled
 from mmseg_ssl.datasets.padding import padding_mask
 from mmseg_ssl.methods.mean_teacher import MeanTeacher
 from mmseg_ssl.methods.s4gan.discriminator import Judgement
