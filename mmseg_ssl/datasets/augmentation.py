@@ -31,7 +31,8 @@ class RandomScaleCrop(K.RandomAffine):
     """
 
     def __init__(self, scale: tuple[float, float]) -> None:
-        super().__init__(degrees=0.0, scale=scale, p=1.0)
+        changes_size = tuple(scale) != (1, 1)
+        super().__init__(degrees=0.0, scale=scale, p=float(changes_size))
 
     def generate_parameters(self, shape: tuple[int, ...]) -> dict[str, Tensor]:
         """Draw a factor per sample, and a shift within what it allows."""
