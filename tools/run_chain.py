@@ -29,6 +29,7 @@ from mmseg_ssl.engine.progress import (
     latest_checkpoint,
     requested_config,
 )
+from mmseg_ssl.visualization.run_log import read_scalars
 
 TOOLS = Path(__file__).parent
 # Where checkpoints keep the backbone, of plain models and of Mean Teachers.
@@ -243,17 +244,6 @@ def run_stage(stage: Stage, origin: Path | None,
             f'last iteration in {stage.work_dir}; is there a CheckpointHook '
             'in its config?')
     return checkpoint_of(stage.work_dir, stage.name)
-
-
-def read_scalars(work_dir: Path) -> list[dict[str, float]]:
-    """What a training logged, in order; resuming replaces what it repeats."""
-    rows: list[dict[str, float]] = []
-    for path in sorted(work_dir.glob('*/vis_data/scalars.json')):
-        session = [json.loads(line) for line in path.read_text().splitlines()]
-        if session:
-            start = min(row['step'] for row in session)
-            rows = [row for row in rows if row['step'] < start] + session
-    return rows
 
 
 def report_row(stage: Stage, origin: Path | None) -> str:

@@ -3,6 +3,7 @@ import hashlib
 import json
 import re
 import statistics
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -158,23 +159,22 @@ def read_run(name: str, work_dir: str | Path) -> TrainingRun:
         FileNotFoundError: No training with validations was written there.
     """
     work_dir = Path(work_dir)
-    sessions = sorted(work_dir.glob('*/vis_data/scalars.json'))
+    rows = read_scalars(work_dir)
     configs = sorted(work_dir.glob('*.py'), key=lambda p: p.stat().st_mtime)
-    if not sessions or not configs:
+    if not rows or not configs:
         raise FileNotFoundError(
             f'{work_dir} is not the work directory of a training (it should '
             'hold a config *.py and <time>/vis_data/scalars.json)')
-    train, val = _read_scalars(sessions)
+    val = _to_curves(row for row in rows if _is_validation(row))
     if not val:
         raise FileNotFoundError(f'{work_dir} has no validation in its log yet')
-    logs = [log for session in sessions
-            for log in sorted(session.parents[1].glob('*.log'))]
-    text = '\n'.join(log.read_text() for log in logs)
+    text = '\n'.join(
+        log.read_text() for log in sorted(work_dir.glob('*/*.log')))
     config = Config.fromfile(configs[-1])
     return TrainingRun(
         name=name,
         seed=config.get('randomness', {}).get('seed'),
-        train=train,
+        train=_to_curves(row for row in rows if not _is_validation(row)),
         val=val,
         class_iou=_read_class_iou(text, val),
         work_dir=work_dir,
@@ -182,36 +182,33 @@ def read_run(name: str, work_dir: str | Path) -> TrainingRun:
         config=config)
 
 
-def _read_scalars(
-        sessions: list[Path]) -> tuple[dict[str, Curve], dict[str, Curve]]:
-    """Join ``scalars.json`` files into curves of training and validation.
+def read_scalars(work_dir: Path) -> list[dict[str, float]]:
+    """Everything a training logged, in order.
 
-    What a later session repeats replaces what an earlier one wrote.
+    A resumed training has written several logs: what a later one repeats
+    replaces what an earlier one holds.
     """
-    train: dict[int, dict[str, float]] = {}
-    val: dict[int, dict[str, float]] = {}
-    for session in sessions:
-        lines = [json.loads(line) for line in session.read_text().splitlines()]
-        if not lines:
-            continue
-        start = min(line['step'] for line in lines)
-        for points in (train, val):
-            for step in [s for s in points if s >= start]:
-                del points[step]
-        for line in lines:
-            is_val = any(key.split('/')[-1] == 'mIoU' for key in line)
-            (val if is_val else train)[line['step']] = line
-    return _to_curves(train), _to_curves(val)
+    rows: list[dict[str, float]] = []
+    for path in sorted(work_dir.glob('*/vis_data/scalars.json')):
+        session = [json.loads(line) for line in path.read_text().splitlines()]
+        if session:
+            start = min(row['step'] for row in session)
+            rows = [row for row in rows if row['step'] < start] + session
+    return rows
 
 
-def _to_curves(points: dict[int, dict[str, float]]) -> dict[str, Curve]:
+def _is_validation(row: dict[str, float]) -> bool:
+    return any(key.split('/')[-1] == 'mIoU' for key in row)
+
+
+def _to_curves(rows: Iterable[dict[str, float]]) -> dict[str, Curve]:
     curves: dict[str, Curve] = {}
-    for step in sorted(points):
-        for key, value in points[step].items():
+    for row in rows:
+        for key, value in row.items():
             if key in ('step', 'iter', 'epoch'):
                 continue
             curve = curves.setdefault(key, Curve())
-            curve.steps.append(step)
+            curve.steps.append(int(row['step']))
             curve.values.append(float(value))
     return curves
 
