@@ -18,6 +18,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from mmseg_ssl.engine.environment import keep_freed_memory
 from mmseg_ssl.methods.jigsaw import patch_size, shuffle_patches
 from mmseg_ssl.methods.jigsaw.puzzle import random_positions
 
@@ -69,6 +70,7 @@ def main() -> None:
     """Measure both and print the comparison."""
     args = parse_args()
     torch.set_num_threads(args.threads)
+    keep_freed_memory()  # as tools/train.py does
     shape = (args.batch, 3, args.size, args.size)
     images = torch.randint(256, shape, dtype=torch.uint8, device=args.device)
     images = images.to(getattr(torch, args.dtype))
