@@ -1,6 +1,6 @@
 """Which pixels of a batch are no image."""
 import torch
-from mmseg.utils import SampleList
+from mmseg.utils import OptSampleList, SampleList
 from torch import Tensor
 
 
@@ -22,3 +22,25 @@ def padding_mask(data_samples: SampleList, images: Tensor) -> Tensor:
         left, right, top, bottom = sample.get('padding_size', [0] * 4)
         padded[top:height - bottom, left:width - right] = False
     return mask
+
+
+def refuse_padding(data_samples: OptSampleList) -> None:
+    """Refuse padded images, for methods that learn from every pixel.
+
+    Filled pixels would be clustered like others, and would tell a patch of a
+    puzzle its place.
+
+    Raises:
+        ValueError: Names the first such image, its size and the padding.
+    """
+    for sample in data_samples or ():
+        left, right, top, bottom = sample.get('padding_size', [0] * 4)
+        if left or right or top or bottom:
+            height, width = sample.img_shape[:2]
+            raise ValueError(
+                f'image {sample.get("img_path")} is {width}x{height} '
+                '(width x height) and was padded by '
+                f'{left + right}x{top + bottom} pixels to the size of '
+                'data_preprocessor.size: it is smaller than the crop. Take a '
+                'smaller crop_size, or resize images in the pipeline to at '
+                'least that size')

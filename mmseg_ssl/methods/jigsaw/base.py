@@ -11,6 +11,7 @@ from mmseg.structures import SegDataSample
 from mmseg.utils import ConfigType, OptConfigType, OptSampleList, SampleList
 from torch import Tensor
 
+from mmseg_ssl.datasets.padding import refuse_padding
 from mmseg_ssl.methods.jigsaw.guards import drop_colour, normalize_tiles
 from mmseg_ssl.methods.jigsaw.puzzle import place_patches, random_shifts
 
@@ -143,7 +144,7 @@ class JigsawModel(BaseModel):
     def loss(self, inputs: Tensor,
              data_samples: SampleList) -> dict[str, Tensor]:
         """Cross entropy of new puzzles, and how many answers are right."""
-        _refuse_padding(data_samples)
+        refuse_padding(data_samples)
         target, position = self.draw(len(inputs), inputs.device)
         shift = random_shifts(
             len(inputs), self.grid, self.gap,
@@ -186,15 +187,3 @@ class JigsawModel(BaseModel):
             drawn.append(self.draw(1, 'cpu', generator))
         target, position = (torch.cat(x).to(device) for x in zip(*drawn))
         return target, position
-
-
-def _refuse_padding(data_samples: SampleList) -> None:
-    """Borders filled up to the crop size would tell the place of a patch."""
-    for sample in data_samples:
-        if any(sample.get('padding_size', ())):
-            raise ValueError(
-                f'{sample.get("img_path")}: the crop of '
-                f'{tuple(sample.img_shape)} pixels was padded by '
-                f'{tuple(sample.padding_size)} (left, right, top, bottom); '
-                'use a smaller crop_size or a larger scale, so that crops '
-                'are full')

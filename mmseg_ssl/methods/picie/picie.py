@@ -7,6 +7,7 @@ from mmseg.utils import ConfigType, OptConfigType, SampleList
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mmseg_ssl.datasets.padding import refuse_padding
 from mmseg_ssl.methods.picie.losses import cluster_loss, head_weights
 from mmseg_ssl.methods.picie.pixel_clustering import PixelClustering
 from mmseg_ssl.methods.picie.views import (
@@ -143,7 +144,7 @@ class PiCIE(PixelClustering):
         Returns:
             dict[str, Tensor]: Loss components.
         """
-        self.check_no_padding(data_samples)
+        refuse_padding(data_samples)
         views = self.make_views(inputs)
         with torch.no_grad():
             frozen = self.encode_views(self.snapshot, views)

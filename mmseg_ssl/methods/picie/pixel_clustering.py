@@ -17,6 +17,7 @@ from mmseg.utils import (
 from torch import Tensor, nn
 
 from mmseg_ssl.clustering import MiniBatchKMeans
+from mmseg_ssl.datasets.padding import refuse_padding
 from mmseg_ssl.methods.picie.losses import cluster_scores
 
 
@@ -99,7 +100,7 @@ class PixelClustering(BaseSegmentor):
     def view_features(self, inputs: Tensor,
                       data_samples: SampleList) -> list[Tensor]:
         """Features of the snapshot, (B, D, h, w), for each view."""
-        self.check_no_padding(data_samples)
+        refuse_padding(data_samples)
         return self.encode_views(self.snapshot, self.make_views(inputs))
 
     def clusterings(self) -> list[tuple[str, int, MiniBatchKMeans]]:
@@ -146,23 +147,6 @@ class PixelClustering(BaseSegmentor):
         super().train(mode)
         self.snapshot.eval()
         return self
-
-    def check_no_padding(self, data_samples: OptSampleList) -> None:
-        """Refuse images that had to be padded: pixels would be invented.
-
-        Raises:
-            ValueError: Names the first such image.
-        """
-        for sample in data_samples or ():
-            left, right, top, bottom = sample.get('padding_size', [0] * 4)
-            if left or right or top or bottom:
-                height, width = sample.img_shape[:2]
-                raise ValueError(
-                    f'image {sample.get("img_path")} is {width}x{height} '
-                    '(width x height) and was padded by '
-                    f'{left + right}x{top + bottom} pixels to the size of '
-                    'data_preprocessor.size: it is smaller than the crop. '
-                    'Resize images in the pipeline to at least that size')
 
     def check_clustered(self) -> None:
         """Refuse to work with centroids that nobody computed.
