@@ -2,6 +2,7 @@
 
 Shared by ``tools/train.py`` and ``tools/test.py``; knows no method.
 """
+import argparse
 import ctypes
 import logging
 import os
@@ -173,3 +174,16 @@ def _export_rank(launcher: str) -> None:
             ['scontrol', 'show', 'hostname', os.environ['SLURM_NODELIST']],
             check=True, capture_output=True, text=True)
         os.environ['MASTER_ADDR'] = nodes.stdout.split()[0]
+
+
+def named_run(text: str) -> tuple[str, str]:
+    """Split ``NAME=WORK_DIR``, as an argument of a command.
+
+    Raises:
+        argparse.ArgumentTypeError: If a part is missing.
+    """
+    name, separator, work_dir = text.partition('=')
+    if not separator or not name or not work_dir:
+        raise argparse.ArgumentTypeError(
+            f'{text!r} is not of the form NAME=WORK_DIR')
+    return name, work_dir

@@ -12,18 +12,9 @@ from pathlib import Path
 import matplotlib
 
 import mmseg_ssl  # noqa: F401  (registers what configs name)
-from mmseg_ssl.engine.environment import keep_freed_memory
+from mmseg_ssl.engine.environment import keep_freed_memory, named_run
 from mmseg_ssl.visualization.report import write_report
 from mmseg_ssl.visualization.run_log import read_run
-
-
-def named_run(text: str) -> tuple[str, str]:
-    """Split NAME=WORK_DIR."""
-    name, separator, work_dir = text.partition('=')
-    if not separator or not name or not work_dir:
-        raise argparse.ArgumentTypeError(
-            f'{text!r} is not of the form NAME=WORK_DIR')
-    return name, work_dir
 
 
 def parse_args() -> argparse.Namespace:
