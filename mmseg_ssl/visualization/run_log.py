@@ -12,6 +12,8 @@ from mmengine.config import Config
 # a row of mmseg's table: "|  road  | 94.49 | 97.1 |"
 _TABLE_ROW = re.compile(r'^\|\s*(.+?)\s*\|\s*([\d.]+|nan)\s*\|')
 _TABLE_HEAD = re.compile(r'^\|\s*Class\s*\|\s*IoU\s*\|')
+# what ranks trainings: of segmentation, then of the tasks before it
+_RANKING = ('mIoU', 'movable_acc', 'permutation_acc', 'nn_acc')
 
 
 @dataclass
@@ -44,6 +46,10 @@ class RunRecord:
         val (dict[str, Curve]): Everything logged at validations.
         class_iou (dict[str, float]): IoU in percent of every class at the
             last validation, of whom :attr:`metric` is about.
+        config_name (str, optional): Stem of the config's file.
+        device (str, optional): ``'CPU'``, or GPUs as ``'2x NVIDIA H200'``.
+        checkpoint_hash (str, optional): First 8 hex digits of the SHA-256 of
+            the checkpoint of the last iteration, as training wrote it.
     """
 
     name: str
@@ -51,16 +57,24 @@ class RunRecord:
     train: dict[str, Curve]
     val: dict[str, Curve]
     class_iou: dict[str, float]
+    config_name: str | None = field(default=None, kw_only=True)
+    device: str | None = field(default=None, kw_only=True)
+    checkpoint_hash: str | None = field(default=None, kw_only=True)
 
     @property
     def metric(self) -> str:
         """The key of :attr:`val` that ranks runs."""
-        return mean_iou_key(list(self.val))
+        return ranking_key(list(self.val))
+
+    @property
+    def score(self) -> Curve:
+        """What ranks runs, in percent over iterations."""
+        return self.val[self.metric]
 
     @property
     def miou(self) -> Curve:
         """Mean IoU in percent over iterations."""
-        return self.val[self.metric]
+        return self.val[mean_iou_key(list(self.val))]
 
     @property
     def iterations(self) -> int:
@@ -82,7 +96,11 @@ class RunRecord:
         return max(self.train['memory'].values)
 
     def to_json(self) -> str:
-        """All but the name as text; :meth:`from_json` reads it."""
+        """All but the name as text; :meth:`from_json` reads it.
+
+        What is not known is left out, so that records of earlier versions
+        keep their hash.
+        """
         curves = {
             split: {key: [curve.steps, [_rounded(v) for v in curve.values]]
                     for key, curve in getattr(self, split).items()}
@@ -90,8 +108,11 @@ class RunRecord:
         }
         class_iou = {
             name: _rounded(iou) for name, iou in self.class_iou.items()}
+        known = {
+            key: getattr(self, key) for key in _OPTIONAL
+            if getattr(self, key) is not None}
         return json.dumps(
-            dict(seed=self.seed, class_iou=class_iou, **curves),
+            dict(seed=self.seed, **known, class_iou=class_iou, **curves),
             separators=(',', ':')) + '\n'
 
     @staticmethod
@@ -104,12 +125,15 @@ class RunRecord:
         }
         return RunRecord(
             name=name, seed=data['seed'], class_iou=data['class_iou'],
-            **curves)
+            **{key: data.get(key) for key in _OPTIONAL}, **curves)
 
     @property
     def log_hash(self) -> str:
         """First 8 hex digits of the SHA-256 of :meth:`to_json`."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()[:8]
+
+
+_OPTIONAL = ('config_name', 'device', 'checkpoint_hash')
 
 
 @dataclass
@@ -144,10 +168,34 @@ def _rounded(value: float) -> float:
 
 def mean_iou_key(keys: list[str]) -> str:
     """Choose among ``mIoU`` (preferred), ``teacher/mIoU``, ..."""
-    candidates = [key for key in keys if key.split('/')[-1] == 'mIoU']
-    if not candidates:
+    key = _key_of('mIoU', keys)
+    if key is None:
         raise ValueError(f'no mIoU among the metrics {sorted(keys)}')
-    return 'mIoU' if 'mIoU' in candidates else candidates[0]
+    return key
+
+
+def ranking_key(keys: list[str]) -> str:
+    """The metric that ranks trainings: mean IoU where there is one."""
+    for metric in _RANKING:
+        key = _key_of(metric, keys)
+        if key is not None:
+            return key
+    raise ValueError(
+        f'none of {", ".join(_RANKING)} among the metrics {sorted(keys)}')
+
+
+def _key_of(metric: str, keys: list[str]) -> str | None:
+    candidates = [key for key in keys if key.split('/')[-1] == metric]
+    return metric if metric in candidates else next(iter(candidates), None)
+
+
+def file_hash(path: Path) -> str:
+    """First 8 hex digits of the SHA-256 of a file."""
+    digest = hashlib.sha256()
+    with path.open('rb') as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()[:8]
 
 
 def read_run(name: str, work_dir: str | Path) -> TrainingRun:
@@ -177,6 +225,8 @@ def read_run(name: str, work_dir: str | Path) -> TrainingRun:
         train=_to_curves(row for row in rows if not _is_validation(row)),
         val=val,
         class_iou=_read_class_iou(text, val),
+        config_name=configs[-1].stem,
+        device=_read_device(text),
         work_dir=work_dir,
         config_path=configs[-1],
         config=config)
@@ -198,7 +248,8 @@ def read_scalars(work_dir: Path) -> list[dict[str, float]]:
 
 
 def _is_validation(row: dict[str, float]) -> bool:
-    return any(key.split('/')[-1] == 'mIoU' for key in row)
+    return 'loss' not in row and any(
+        key.split('/')[-1] in _RANKING for key in row)
 
 
 def _to_curves(rows: Iterable[dict[str, float]]) -> dict[str, Curve]:
@@ -225,10 +276,29 @@ def _read_class_iou(log: str, val: dict[str, Curve]) -> dict[str, float]:
             tables.append({})
         elif tables and (row := _TABLE_ROW.match(line)):
             tables[-1][row[1]] = float(row[2])
-    ranked = mean_iou_key(list(val))
+    ranked = _key_of('mIoU', list(val))
+    if ranked is None:
+        return {}
     printed = [key for key in val if key.endswith('/mIoU')] or [ranked]
     if len(tables) < len(printed):
         return {}
     whose = next((i for i, key in enumerate(printed)
                   if val[key].last == val[ranked].last), 0)
     return tables[whose - len(printed)]
+
+
+def _read_device(log: str) -> str | None:
+    """What trained, from the description of its machine in the log.
+
+    mmengine writes it at every start; the last one counts.
+    """
+    cuda = re.findall(r'^ *CUDA available: (True|False)$', log, re.MULTILINE)
+    if not cuda:
+        return None
+    if cuda[-1] == 'False':
+        return 'CPU'
+    names = re.findall(r'^ *GPU [\d,]+: (.+)$', log, re.MULTILINE)
+    counts = re.findall(r'^ *GPU number: (\d+)$', log, re.MULTILINE)
+    if not names or not counts:
+        return None
+    return f'{counts[-1]}x {names[-1]}'

@@ -7,7 +7,9 @@ import pytest
 
 from mmseg_ssl.visualization.run_log import (
     RunRecord,
+    file_hash,
     mean_iou_key,
+    ranking_key,
     read_run,
 )
 
@@ -170,3 +172,43 @@ def test_training_without_a_validation(work_dir):
     write_session(work_dir, '20260101_000000', [train_line(1, 1.0)])
     with pytest.raises(FileNotFoundError, match='no validation'):
         read_run('mine', work_dir)
+
+
+def test_ranking_of_other_tasks(work_dir):
+    write_session(work_dir, '20260101_000000', [
+        train_line(1, 1.0, movable_acc=3.0), dict(movable_acc=20.0, step=1)])
+    run = read_run('mine', work_dir)
+    assert run.metric == 'movable_acc' and run.score.values == [20.0]
+    assert run.train['movable_acc'].values == [3.0]
+    with pytest.raises(ValueError, match='no mIoU among'):
+        _ = run.miou
+    with pytest.raises(ValueError, match=r"none of mIoU, .* \['aAcc'\]"):
+        ranking_key(['aAcc'])
+
+
+@pytest.mark.parametrize('log, device', [
+    ('    CUDA available: False\n    GPU number: 1\n', 'CPU'),
+    ('    CUDA available: True\n    GPU 0,1: NVIDIA H200\n'
+     '    GPU number: 2\n', '2x NVIDIA H200'),
+    ('    CUDA available: True\n', None),
+    ('', None),
+])
+def test_device_is_read_from_the_log(work_dir, log, device):
+    write_session(
+        work_dir, '20260101_000000', [dict(mIoU=1.0, step=1)], log)
+    run = read_run('mine', work_dir)
+    assert (run.device, run.config_name) == (device, 'my_config')
+    record = RunRecord.from_json('mine', run.to_json())
+    assert (record.device, record.config_name) == (device, 'my_config')
+
+
+def test_record_of_an_earlier_version_keeps_its_hash():
+    text = '{"seed":0,"class_iou":{},"train":{},"val":{"mIoU":[[1],[2.0]]}}\n'
+    record = RunRecord.from_json('old', text)
+    assert record.to_json() == text and record.device is None
+
+
+def test_file_hash(tmp_path):
+    path = tmp_path / 'x.pth'
+    path.write_bytes(bytes(3 << 20))
+    assert file_hash(path) == hashlib.sha256(bytes(3 << 20)).hexdigest()[:8]
