@@ -4,6 +4,7 @@ from mmseg_ssl.datasets.camvid import CamVidDataset
 from mmseg_ssl.datasets.cityscapes import CheckedCityscapesDataset
 from mmseg_ssl.datasets.coco_stuff27 import COCOStuff27Dataset
 from mmseg_ssl.datasets.data_preprocessor import SemiSegDataPreProcessor
+from mmseg_ssl.datasets.folder import FolderDataset, LoadLabelValues
 from mmseg_ssl.datasets.msrc21 import MSRC21Dataset
 from mmseg_ssl.datasets.scenes import ProceduralScenesDataset
 from mmseg_ssl.datasets.semi import SemiSegDataset
@@ -16,6 +17,8 @@ __all__ = [
     'CamVidDataset',
     'CheckedCityscapesDataset',
     'CheckedSegDataset',
+    'FolderDataset',
+    'LoadLabelValues',
     'MSRC21Dataset',
     'ProceduralScenesDataset',
     'SUNRGBDDataset',

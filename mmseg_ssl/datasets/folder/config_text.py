@@ -1,0 +1,294 @@
+"""Texts of the configs for own images.
+
+``$name`` is replaced; all else is the config as the user will read it.
+"""
+from string import Template
+
+# Start of every base: what the folders hold.
+FOLDERS = """\
+# $title
+# Written by tools/dataset_tools/prepare_folder.py. Put changes into a config
+# that inherits one of those beside it.
+data_root = $data_root
+image_dir = $image_dir
+"""
+
+LABELED = Template(FOLDERS + """\
+mask_dir = $mask_dir
+metainfo = dict(
+    classes=$classes,
+    palette=$palette)
+num_classes = $num_classes
+labeled_list = '{{ fileDirname }}/labeled.txt'
+unlabeled_list = '{{ fileDirname }}/unlabeled.txt'
+val_list = '{{ fileDirname }}/val.txt'
+image_scale = $image_scale  # bounds of the longer and the shorter side
+crop_size = $crop_size  # height, width
+load_labels = $mask_loader
+
+train_pipeline = [
+    dict(type='LoadImageFromFile'),
+    load_labels,
+    dict(
+        type='RandomResize',
+        scale=image_scale,
+        ratio_range=(0.75, 1.5),
+        keep_ratio=True),
+    dict(type='RandomCrop', crop_size=crop_size),
+    dict(type='RandomFlip', prob=0.5),
+    dict(type='PhotoMetricDistortion'),
+    dict(type='PackSegInputs'),
+]
+# Stronger augmentation follows the teacher's prediction, on the device.
+unlabeled_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='Resize', scale=image_scale, keep_ratio=True),
+    dict(type='RandomCrop', crop_size=crop_size),
+    dict(type='RandomFlip', prob=0.5),
+    dict(type='PackSegInputs'),
+]
+test_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='Resize', scale=image_scale, keep_ratio=True),
+    # Behind Resize: predictions are compared at the size of the masks.
+    load_labels,
+    dict(type='PackSegInputs'),
+]
+
+labeled_dataset = dict(
+    type='FolderDataset',
+    data_root=data_root,
+    ann_file=labeled_list,
+    metainfo=metainfo,
+    data_prefix=dict(img_path=image_dir, seg_map_path=mask_dir),
+    pipeline=train_pipeline)
+unlabeled_dataset = dict(
+    type='UnlabeledDataset',
+    data_root=data_root,
+    ann_file=unlabeled_list,
+    data_prefix=dict(img_path=image_dir),
+    pipeline=unlabeled_pipeline)
+
+train_dataloader = dict(
+    batch_size=8,
+    num_workers=2,
+    persistent_workers=True,
+    sampler=dict(type='InfiniteSampler', shuffle=True),
+    dataset=labeled_dataset)
+val_dataloader = dict(
+    batch_size=1,
+    num_workers=1,
+    persistent_workers=True,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(
+        type='FolderDataset',
+        data_root=data_root,
+        ann_file=val_list,
+        metainfo=metainfo,
+        data_prefix=dict(img_path=image_dir, seg_map_path=mask_dir),
+        pipeline=test_pipeline))
+test_dataloader = val_dataloader
+val_evaluator = dict(type='IoUMetric', iou_metrics=['mIoU'])
+test_evaluator = val_evaluator
+""")
+
+SUPERVISED = Template("""\
+\"\"\"The baseline: $num_labeled labelled images, nothing else.\"\"\"
+_base_ = [
+    $model,
+    './$base',
+    $schedule,
+    $runtime,
+]
+
+# ---- frequently modified ----
+batch_size = $batch_size
+lr = $lr
+max_iters = $max_iters
+val_interval = $val_interval
+
+model = dict(
+    data_preprocessor=dict(size=_base_.crop_size),
+    decode_head=dict(num_classes=_base_.num_classes))
+train_dataloader = dict(batch_size=batch_size)
+optim_wrapper = dict(optimizer=dict(lr=lr))
+param_scheduler = [
+    dict(
+        type='PolyLR',
+        power=0.9,
+        eta_min=0,
+        begin=0,
+        end=max_iters,
+        by_epoch=False)
+]
+train_cfg = dict(max_iters=max_iters, val_interval=val_interval)
+default_hooks = dict(
+    logger=dict(interval=min(50, val_interval)),
+    checkpoint=dict(interval=val_interval))
+""")
+
+RECO = Template("""\
+\"\"\"ReCo + ClassMix: $num_labeled labelled images, the rest without.\"\"\"
+_base_ = './$supervised'
+
+# ---- frequently modified ----
+batch_size = $batch_size  # of labelled images, and as many unlabelled ones
+mixing = 'classmix'  # 'cutout', 'cutmix', 'classmix', or None
+strong_threshold = 0.97  # a pseudo-label is confident above it
+weak_threshold = 0.7  # an unlabelled pixel joins the contrast from here on
+scale = (1.0, 1.5)  # zoom of the views the student learns from
+blur_sigma = $blur_sigma  # in pixels; smaller than the paper's, as images are
+loss_contrast = dict(
+    type='RegionalContrastLoss', num_queries=128, num_keys=256)
+embed_channels = 128
+
+segmentor = _base_.model
+segmentor.decode_head = dict(
+    type='EmbeddingHead',
+    head=segmentor.decode_head,
+    tap='fusion',  # as in the paper
+    embed_channels=embed_channels,
+    hidden_channels=embed_channels)
+model = dict(
+    _delete_=True,
+    type='ReCo',
+    segmentor=segmentor,
+    mixing=mixing,
+    strong_threshold=strong_threshold,
+    weak_threshold=weak_threshold,
+    loss_contrast=loss_contrast,
+    augmentation=dict(scale=scale, blur_sigma=blur_sigma))
+train_dataloader = dict(
+    batch_size=batch_size,
+    dataset=dict(
+        _delete_=True,
+        type='SemiSegDataset',
+        labeled=_base_.labeled_dataset,
+        unlabeled=_base_.unlabeled_dataset))
+custom_hooks = [*_base_.custom_hooks, dict(type='MeanTeacherHook')]
+""")
+
+UNLABELED = Template(FOLDERS + """\
+image_list = '{{ fileDirname }}/unlabeled.txt'
+puzzle_list = '{{ fileDirname }}/puzzles.txt'
+puzzle_val_list = '{{ fileDirname }}/puzzles_val.txt'
+""")
+
+PICIE = Template("""\
+\"\"\"PiCIE: $num_clusters clusters of $num_images images without labels.\"\"\"
+_base_ = [
+    $model,
+    './$base',
+    $schedule,
+    $runtime,
+]
+
+# ---- frequently modified ----
+num_clusters = $num_clusters
+max_epochs = $max_epochs
+lr = 1e-3
+blur_sigma = $blur_sigma  # in pixels; smaller than the paper's, as images are
+view_size = $view_size  # height, width of what the encoder sees
+image_scale = $image_scale  # bounds of the longer and the shorter side
+crop_size = $crop_size  # height, width of what views are made of
+
+train_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='Resize', scale=image_scale, keep_ratio=True),
+    dict(type='CenterCrop', crop_size=crop_size[::-1]),
+    dict(type='PackSegInputs'),
+]
+# What other tools predict with; a training without labels validates nothing.
+test_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='Resize', scale=$view_scale, keep_ratio=True),
+    dict(type='PackSegInputs'),
+]
+model = dict(
+    data_preprocessor=dict(size=crop_size),
+    view_size=view_size,
+    num_clusters=num_clusters,
+    photometry=dict(blur_sigma=blur_sigma))
+train_dataloader = dict(
+    batch_size=$batch_size,
+    num_workers=2,
+    persistent_workers=True,
+    sampler=dict(type='ResumableSampler', shuffle=True),
+    dataset=dict(
+        type='UnlabeledDataset',
+        data_root=_base_.data_root,
+        ann_file=_base_.image_list,
+        metainfo=dict(
+            classes=$classes,
+            palette=$palette),
+        data_prefix=dict(img_path=_base_.image_dir),
+        pipeline=train_pipeline))
+optim_wrapper = dict(optimizer=dict(lr=lr))
+train_cfg = dict(max_epochs=max_epochs)
+val_cfg = val_dataloader = val_evaluator = None
+test_cfg = test_dataloader = test_evaluator = None
+default_hooks = dict(checkpoint=dict(save_best=None))
+custom_hooks = [*_base_.custom_hooks, dict(type='OfflineClusteringHook')]
+""")
+
+JIGSAW = Template("""\
+\"\"\"Puzzles of 3x3 patches of $num_images images without labels.\"\"\"
+_base_ = [
+    $model,
+    './$base',
+    $schedule,
+    $runtime,
+]
+
+# ---- frequently modified ----
+grid = 3  # odd; a patch must hold a cell, 32 pixels
+image_scale = $image_scale  # bounds of the longer and the shorter side
+crop_size = $crop_size  # height, width
+
+train_pipeline = [
+    dict(type='LoadImageFromFile'),
+    # Never smaller than the crop: borders would tell the place of a patch.
+    dict(
+        type='RandomResize',
+        scale=image_scale,
+        ratio_range=(0.9, 1.5),
+        keep_ratio=True),
+    dict(type='RandomCrop', crop_size=crop_size),
+    dict(type='RandomFlip', prob=0.5),
+    dict(type='PackSegInputs'),
+]
+test_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='Resize', scale=image_scale, keep_ratio=True),
+    dict(type='CenterCrop', crop_size=crop_size[::-1]),  # one per image
+    dict(type='PackSegInputs'),
+]
+model = dict(grid=grid, data_preprocessor=dict(size=crop_size))
+train_dataloader = dict(
+    batch_size=16,
+    num_workers=2,
+    persistent_workers=True,
+    sampler=dict(type='InfiniteSampler', shuffle=True),
+    dataset=dict(
+        type='UnlabeledDataset',
+        data_root=_base_.data_root,
+        ann_file=_base_.puzzle_list,
+        data_prefix=dict(img_path=_base_.image_dir),
+        pipeline=train_pipeline))
+val_dataloader = dict(
+    batch_size=16,
+    num_workers=1,
+    persistent_workers=True,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(
+        type='UnlabeledDataset',
+        data_root=_base_.data_root,
+        ann_file=_base_.puzzle_val_list,
+        data_prefix=dict(img_path=_base_.image_dir),
+        pipeline=test_pipeline))
+test_dataloader = val_dataloader
+val_evaluator = dict(type='PatchAccuracy')
+test_evaluator = val_evaluator
+default_hooks = dict(
+    checkpoint=dict(save_best='movable_acc', rule='greater'))
+""")

@@ -1,0 +1,119 @@
+"""Tell the user what was found, what is proposed and what to type."""
+import math
+from collections.abc import Sequence
+
+from mmseg_ssl.datasets.folder.proposal import ESTIMATE, estimate
+from mmseg_ssl.datasets.folder.scan import FolderScan
+from mmseg_ssl.datasets.folder.writing import Prepared, Request
+
+FEW_VAL = 5
+TITLES = {'supervised': 'Supervised', 'reco-classmix': 'ReCo + ClassMix',
+          'picie': 'PiCIE', 'jigsaw': 'Jigsaw'}
+
+
+def summarize(scan: FolderScan, request: Request,
+              prepared: Prepared) -> str:
+    """Several paragraphs for a terminal."""
+    parts = [_found(scan)]
+    if prepared.proposal is not None:
+        parts += [_classes(scan, prepared.val), _validation(scan, prepared),
+                  _training(prepared, request)]
+    else:
+        parts.append(
+            'No masks: PiCIE groups pixels into '
+            f'{request.num_clusters} clusters, puzzles make a start for '
+            'training with labels later. Neither says how good it is at your '
+            'classes; memory is not measured.')
+    if scan.notes:
+        parts.append('\n'.join(f'Note: {note}' for note in scan.notes))
+    parts += [f'Wrote lists and configs to {request.out}. The images stay '
+              'where they are.', _commands(scan, request, prepared)]
+    return '\n\n'.join(parts)
+
+
+def _found(scan: FolderScan) -> str:
+    width, height = scan.sizes.min(0), scan.sizes.max(0)
+    text = f'{scan.spec.image_dir}: {len(scan.images)} images, '
+    if (width == height).all():
+        text += 'all of {}x{} pixels'.format(*width)
+    else:
+        text += 'from {}x{} to {}x{} pixels (width x height)'.format(
+            *width, *height)
+    return text + (f'; {len(scan.pairs)} of them have a mask'
+                   if scan.spec.mask_dir else '')
+
+
+def _classes(scan: FolderScan, val: Sequence[int]) -> str:
+    """In how many images each class is, and its share of the pixels."""
+    is_val = [i in set(val) for i in range(len(scan.pairs))]
+    held = scan.pixels[is_val].astype(bool).sum(0)
+    every = scan.pixels.astype(bool).sum(0)
+    share = 100 * scan.pixels.sum(0) / scan.pixels.sum()
+    width = max(5, *map(len, scan.spec.classes))
+    rows = [f'{"class":{width}}  train  val  share of labelled pixels']
+    rows += [
+        f'{name:{width}}  {every[i] - held[i]:5}  {held[i]:3}  {share[i]:.1f} '
+        '%' for i, name in enumerate(scan.spec.classes)]
+    for i, name in enumerate(scan.spec.classes):
+        if not every[i]:
+            rows.append(f'No mask holds {name!r}: it cannot be learned.')
+        elif not every[i] - held[i]:
+            rows.append(f'No training mask holds {name!r}: label an image '
+                        'with it.')
+        elif not held[i]:
+            rows.append(f'{name!r} is not among the validation masks: its IoU '
+                        'will be nan. Label another image with it.')
+    return '\n'.join(rows)
+
+
+def _validation(scan: FolderScan, prepared: Prepared) -> str:
+    count = len(prepared.val)
+    text = (
+        f'{count} of the {len(scan.pairs)} masks are kept for validation '
+        '(val.txt): one after another the image with most of the classes '
+        'seen least there so far, never the last one with a class, ties in '
+        'an order shuffled with a fixed seed.')
+    if count < FEW_VAL:
+        text += f' Scores on {count} image(s) are rough.'
+    return text
+
+
+def _training(prepared: Prepared, request: Request) -> str:
+    proposal = prepared.proposal
+    height, width = proposal.crop_size
+    lines = [
+        f'Images are resized to a shorter side of {proposal.side} pixels '
+        f'(--short-side), crops are {width}x{height}; '
+        f'{proposal.iterations} iterations (--iterations), learning rate '
+        f'{proposal.lr:g}.']
+    for method, batch in (('supervised', f'{proposal.batch_size}'),
+                          ('reco-classmix', '{0} + {0}'.format(
+                              proposal.batch_size // 2))):
+        memory, seconds = estimate(method, proposal.pixels)
+        minutes = math.ceil(proposal.iterations * seconds / 60)
+        lines.append(f'  {TITLES[method]}: batch {batch}, about '
+                     f'{memory / 1024:.1f} GiB and {minutes} min')
+        if memory > request.memory_limit:
+            lines.append(
+                f'  That is more than {request.memory_limit / 1024:.1f} GiB: '
+                'take a smaller --short-side.')
+    return '\n'.join([*lines, f'Both {ESTIMATE}.'])
+
+
+def _commands(scan: FolderScan, request: Request,
+              prepared: Prepared) -> str:
+    configs = prepared.configs
+    lines = ['Train:', *(f'  python tools/train.py {path}'
+                         for path in configs.values())]
+    if prepared.proposal is None:
+        return '\n'.join(lines)
+    works = {method: f'work_dirs/{path.stem}'
+             for method, path in configs.items()}
+    runs = ' '.join(f'--run "{TITLES[method]}={work}"'
+                    for method, work in works.items())
+    return '\n'.join([
+        *lines, 'Compare:', '  python tools/analysis_tools/report.py '
+        f'{request.out}/report.html {runs}', 'Predict:',
+        f'  python tools/infer.py {works["reco-classmix"]}/'
+        f'iter_{prepared.proposal.iterations}.pth {scan.spec.image_dir} '
+        f'--out {request.out}/predictions'])

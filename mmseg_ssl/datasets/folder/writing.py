@@ -1,0 +1,287 @@
+"""Write lists and configs for own images; the images stay where they are."""
+import colorsys
+import hashlib
+import json
+import math
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mmseg_ssl.datasets.folder import config_text
+from mmseg_ssl.datasets.folder.hold_out import hold_out
+from mmseg_ssl.datasets.folder.proposal import (
+    Proposal,
+    blur_sigma,
+    fitting_crop,
+    image_scale,
+    propose,
+    propose_side,
+)
+from mmseg_ssl.datasets.folder.scan import FolderScan, pair_lines
+from mmseg_ssl.datasets.splits import select_random
+
+MANIFEST = 'folder.json'
+BASE = 'dataset.py'
+PICIE_BATCH = 16
+PICIE_STEPS = 420  # about as many as 20 epochs of 335 images
+PUZZLE_CROP = 160  # as in our configs for 240x180 pixels
+PUZZLE_SIDE = 180
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user wants beside a look at the folders.
+
+    Attributes:
+        out (Path): Folder to write to; its name names the dataset.
+        short_side (int): To which images are resized, in pixels.
+        memory_limit (float): In MiB.
+        val_share (float): Share of the labelled images to validate on.
+        iterations (int, optional): Of trainings with labels.
+        num_clusters (int): Of trainings without labels.
+    """
+
+    out: Path
+    short_side: int
+    memory_limit: float
+    val_share: float = 0.2
+    iterations: int | None = None
+    num_clusters: int = 10
+
+    @property
+    def name(self) -> str:
+        """Name of the dataset, as it stands in names of configs."""
+        words = re.findall('[A-Za-z0-9]+', self.out.resolve().name)
+        return '-'.join(words) or 'own'
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What was written.
+
+    Attributes:
+        configs (dict[str, Path]): The config of each method.
+        proposal (Proposal, optional): With labels: how they train.
+        val (list[int]): Positions of the validation images in the pairs.
+    """
+
+    configs: dict[str, Path]
+    proposal: Proposal | None = None
+    val: tuple[int, ...] = ()
+
+
+def prepare_folder(scan: FolderScan, request: Request) -> Prepared:
+    """Choose validation images, propose how to train, write it down.
+
+    Args:
+        scan (FolderScan): What the folders hold.
+        request (Request): What to do with it.
+
+    Raises:
+        ValueError: Too few images have labels, or ``request.out`` holds files
+            that this function has not written, or not as they are now.
+    """
+    if scan.pairs:
+        return _prepare_labeled(scan, request)
+    return _prepare_unlabeled(scan, request)
+
+
+def _prepare_labeled(scan: FolderScan, request: Request) -> Prepared:
+    val = hold_out(scan.class_sets, request.val_share)
+    val_pairs = [scan.pairs[i] for i in val]
+    labeled = [pair for i, pair in enumerate(scan.pairs) if i not in set(val)]
+    kept = {pair.image for pair in val_pairs}
+    unlabeled = [image for image in scan.images if image not in kept]
+    proposal = propose(scan.sizes, len(labeled), request.short_side,
+                       request.memory_limit, request.iterations)
+    half = proposal.batch_size // 2
+    setting = (f'{_schedule(proposal.iterations)}_{request.name}-'
+               f'{len(labeled)}l.py')
+    net = 'mbv2-d16-deeplabv3plus'
+    names = {
+        'supervised': f'supervised_{net}_1xb{proposal.batch_size}-{setting}',
+        'reco-classmix': f'reco-classmix_{net}_1xb{half}-{setting}'}
+    shared = dict(
+        num_labeled=len(labeled), num_unlabeled=len(unlabeled),
+        max_iters=proposal.iterations, lr=proposal.lr,
+        val_interval=max(1, proposal.iterations // 8),
+        blur_sigma=blur_sigma(proposal.side), supervised=names['supervised'],
+        **_bases('deeplabv3plus_mbv2-d16', 'sgd_2k'))
+    texts = {
+        'labeled.txt': pair_lines(labeled),
+        'val.txt': pair_lines(val_pairs),
+        'unlabeled.txt': _lines(unlabeled),
+        BASE: config_text.LABELED.substitute(
+            _folders(scan), title=f'{len(labeled)} labelled images, '
+            f'{len(val)} to validate on, {len(unlabeled)} used without '
+            'labels.', mask_loader=_call(scan.spec.mask_loader),
+            classes=scan.spec.classes,
+            palette=palette(len(scan.spec.classes)),
+            num_classes=len(scan.spec.classes),
+            image_scale=image_scale(proposal.side),
+            crop_size=proposal.crop_size),
+        names['supervised']: config_text.SUPERVISED.substitute(
+            shared, batch_size=proposal.batch_size),
+        names['reco-classmix']: config_text.RECO.substitute(
+            shared, batch_size=half)}
+    _write(request.out, texts, _origin(scan))
+    return Prepared({method: request.out / name
+                     for method, name in names.items()}, proposal, tuple(val))
+
+
+def _prepare_unlabeled(scan: FolderScan, request: Request) -> Prepared:
+    count = len(scan.images)
+    if count < 2:
+        raise ValueError(f'{count} image: nothing can be learned from fewer '
+                         'than two')
+    val = set(select_random(count, max(1, round(0.1 * count)), seed=0))
+    names = {
+        'picie': f'picie_r18-fpn_1xb{PICIE_BATCH}-{_epochs(count)}e_'
+                 f'{request.name}.py',
+        'jigsaw': f'jigsaw-3x3_mbv2-w75_1xb16-2k_{request.name}.py'}
+    texts = {
+        'unlabeled.txt': _lines(scan.images),
+        'puzzles.txt': _lines(
+            image for i, image in enumerate(scan.images) if i not in val),
+        'puzzles_val.txt': _lines(scan.images[i] for i in sorted(val)),
+        BASE: config_text.UNLABELED.substitute(
+            _folders(scan), title=f'{count} images without labels.'),
+        names['picie']: config_text.PICIE.substitute(
+            _picie_values(scan, request)),
+        names['jigsaw']: config_text.JIGSAW.substitute(
+            _bases('jigsaw_mbv2-w75', 'sgd_2k'), num_images=count - len(val),
+            image_scale=image_scale(PUZZLE_SIDE),
+            crop_size=(PUZZLE_CROP, PUZZLE_CROP))}
+    _write(request.out, texts, _origin(scan))
+    return Prepared({method: request.out / name
+                     for method, name in names.items()})
+
+
+def _epochs(num_images: int) -> int:
+    """So many that there are as many steps as in our configs, at most 100."""
+    steps = math.ceil(num_images / PICIE_BATCH)
+    return min(100, max(1, math.ceil(PICIE_STEPS / steps)))
+
+
+def _picie_values(scan: FolderScan, request: Request) -> dict[str, Any]:
+    """What the config of PiCIE is filled with.
+
+    Views have the size that labelled images would be trained at; what they
+    are made of is one and a half times as large, as in our configs.
+    """
+    side = propose_side(scan.sizes, request.short_side)
+    large = side * 3 // 2
+    return dict(
+        _bases('picie_r18-fpn', 'adam_10e_clustering'),
+        num_clusters=request.num_clusters, num_images=len(scan.images),
+        max_epochs=_epochs(len(scan.images)), batch_size=PICIE_BATCH,
+        blur_sigma=blur_sigma(side),
+        view_size=fitting_crop(scan.sizes, side),
+        view_scale=image_scale(side), image_scale=image_scale(large),
+        crop_size=fitting_crop(scan.sizes, large),
+        classes=tuple(f'cluster {i}' for i in range(request.num_clusters)),
+        palette=palette(request.num_clusters))
+
+
+def palette(count: int) -> list[list[int]]:
+    """Colours that differ, the same for the same number."""
+    golden = (math.sqrt(5) - 1) / 2
+    return [[round(255 * part) for part in colorsys.hsv_to_rgb(
+        i * golden % 1, 0.75, 0.55 + 0.4 * (i % 2))] for i in range(count)]
+
+
+def config_folder() -> Path:
+    """Folder of our configs: that of the package, or of a checkout.
+
+    Raises:
+        FileNotFoundError: Neither is there.
+    """
+    package = Path(__file__).resolve().parents[2]
+    for folder in (package / '.mim/configs', package.parent / 'configs'):
+        if (folder / '_base_/default_runtime.py').is_file():
+            return folder.resolve()
+    raise FileNotFoundError(
+        f'the configs of mmseg_ssl are not beside {package}: install the '
+        'package from its checkout with pip')
+
+
+def _bases(model: str, schedule: str) -> dict[str, str]:
+    """What a config inherits."""
+    folder = config_folder() / '_base_'
+    return dict(
+        base=BASE, model=repr(str(folder / f'models/{model}.py')),
+        schedule=repr(str(folder / f'schedules/{schedule}.py')),
+        runtime=repr(str(folder / 'default_runtime.py')))
+
+
+def _folders(scan: FolderScan) -> dict[str, str]:
+    """The data root, and folders below it, as they stand in a config."""
+    folders = [scan.spec.image_dir.resolve()]
+    if scan.spec.mask_dir:
+        folders.append(scan.spec.mask_dir.resolve())
+    root = os.path.commonpath([folder.parent for folder in folders])
+    names = [os.path.relpath(folder, root) for folder in folders]
+    return dict(data_root=repr(root), image_dir=repr(names[0]),
+                mask_dir=repr(names[-1]))
+
+
+def _schedule(iterations: int) -> str:
+    thousands, rest = divmod(iterations, 1000)
+    return f'{iterations}i' if rest else f'{thousands}k'
+
+
+def _call(arguments: dict[str, Any]) -> str:
+    """A dict as configs write it."""
+    return f'dict({", ".join(f"{k}={v!r}" for k, v in arguments.items())})'
+
+
+def _lines(names: Iterable[str]) -> str:
+    return ''.join(f'{name}\n' for name in names)
+
+
+def _origin(scan: FolderScan) -> dict[str, str | None]:
+    mask_dir = scan.spec.mask_dir
+    return dict(images=str(scan.spec.image_dir.resolve()),
+                masks=str(mask_dir.resolve()) if mask_dir else None)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _write(out: Path, texts: dict[str, str],
+           origin: dict[str, str | None]) -> None:
+    """Write files that nobody has changed since the last call."""
+    manifest = out / MANIFEST
+    if manifest.exists():
+        found = json.loads(manifest.read_text())
+        if found['origin'] != origin:
+            raise ValueError(
+                f'{out} was made from other folders ({found["origin"]}); '
+                'write elsewhere with --out')
+        ours = found['files']
+    else:
+        ours = {}
+        if out.exists() and any((out / name).exists() for name in texts):
+            raise ValueError(
+                f'{out} holds files of the same names that were not written '
+                'here; write elsewhere with --out')
+    changed = [name for name, digest in ours.items()
+               if (out / name).exists()
+               and _digest((out / name).read_text()) != digest]
+    if changed:
+        raise ValueError(
+            f'{out / changed[0]} was changed since it was written; keep your '
+            'changes under another name, or write elsewhere with --out')
+    for name in set(ours) - set(texts):
+        (out / name).unlink(missing_ok=True)
+    out.mkdir(parents=True, exist_ok=True)
+    for name, text in texts.items():
+        (out / name).write_text(text)
+    manifest.write_text(json.dumps(dict(
+        origin=origin,
+        files={name: _digest(text) for name, text in texts.items()}),
+        indent=1) + '\n')
