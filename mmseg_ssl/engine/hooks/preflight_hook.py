@@ -175,18 +175,35 @@ def check_checkpoint(model: nn.Module, path: str, purpose: str) -> None:
     Raises:
         ValueError: Names tensors that do not fit.
     """
-    checkpoint = _load_checkpoint(path)
+    checkpoint = read_checkpoint(path)
     if purpose == 'resume' and 'message_hub' not in checkpoint:
         raise ValueError(
             f'{path} holds weights but no state of a training run, so it '
             'cannot be resumed; start from it with load_from and without '
             '--resume')
-    mismatch = compare_weights(model, checkpoint.get('state_dict', checkpoint))
+    check_weights(model, checkpoint.get('state_dict', checkpoint), path,
+                  purpose)
+
+
+def check_weights(model: nn.Module, state_dict: dict[str, Tensor], path: str,
+                  purpose: str) -> None:
+    """See whether weights fit a model.
+
+    Args:
+        model (nn.Module): Is not changed.
+        state_dict (dict[str, Tensor]): Weights by name.
+        path (str): Where they come from.
+        purpose (str): As for :func:`check_checkpoint`.
+
+    Raises:
+        ValueError: Names tensors that do not fit.
+    """
+    mismatch = compare_weights(model, state_dict)
     if not any(mismatch):
         return
     not_loaded = mismatch.not_loaded()
     if purpose == 'predict':
-        unused = _training_only(model)
+        unused = training_only_prefixes(model)
         wrong = [n for n in not_loaded if not f'{n}.'.startswith(unused)]
     elif purpose == 'initialize':
         wrong = [name for name in not_loaded if 'backbone' in name.split('.')]
@@ -212,7 +229,16 @@ def check_checkpoint(model: nn.Module, path: str, purpose: str) -> None:
             level=logging.WARNING)
 
 
-def _load_checkpoint(path: str) -> dict:
+def read_checkpoint(path: str) -> dict:
+    """Read a checkpoint to the CPU.
+
+    Args:
+        path (str): Anything mmengine loads: a file, a URL, ``torchvision://``.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It cannot be read.
+    """
     try:
         return CheckpointLoader.load_checkpoint(path, map_location='cpu')
     except FileNotFoundError:
@@ -222,7 +248,7 @@ def _load_checkpoint(path: str) -> dict:
             f'checkpoint {path} cannot be read: {error}') from error
 
 
-def _training_only(model: nn.Module) -> tuple[str, ...]:
+def training_only_prefixes(model: nn.Module) -> tuple[str, ...]:
     """Prefixes of the names of tensors that take no part in prediction."""
     prefixes = []
     for name, module in model.named_modules():
