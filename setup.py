@@ -4,9 +4,11 @@ OpenMMLab's tools look for ``<package>/.mim/{configs,tools,model-index.yml}``:
 ``_base_ = 'mmseg_ssl::...'``, inferencers and ``mim train`` read them there.
 """
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 from setuptools import setup
+from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent
@@ -30,6 +32,16 @@ def link(source: Path, target: Path) -> None:
         copy(source, target)
 
 
+def fill(mim: Path, put: Callable[[Path, Path], None]) -> None:
+    """Make ``mim`` anew, each entry by ``put(source, target)``."""
+    shutil.rmtree(mim, ignore_errors=True)
+    mim.mkdir(parents=True)
+    for entry in MIM_ENTRIES:
+        source = ROOT / entry
+        if source.exists():
+            put(source.resolve(), mim / entry)
+
+
 class BuildPyWithMim(build_py):
     """``build_py`` that also fills ``mmseg_ssl/.mim``.
 
@@ -40,15 +52,24 @@ class BuildPyWithMim(build_py):
 
     def run(self) -> None:
         super().run()
-        editable = getattr(self, 'editable_mode', False)
-        base = ROOT if editable else Path(self.build_lib)
-        mim = base / 'mmseg_ssl' / '.mim'
-        shutil.rmtree(mim, ignore_errors=True)
-        mim.mkdir(parents=True)
-        for entry in MIM_ENTRIES:
-            source = ROOT / entry
-            if source.exists():
-                (link if editable else copy)(source.resolve(), mim / entry)
+        if self.editable_mode:
+            fill(ROOT / 'mmseg_ssl' / '.mim', link)
+        else:
+            fill(Path(self.build_lib) / 'mmseg_ssl' / '.mim', copy)
 
 
-setup(cmdclass={'build_py': BuildPyWithMim})
+class BdistWheelWithMim(bdist_wheel):
+    """``bdist_wheel`` that also fills ``.mim`` in the ``*.dist-info`` folder.
+
+    onedl-mim 0.5 takes the folder of the first file an installation recorded
+    for that of the package. Records are sorted, so for a distribution that is
+    called as its module it is ``*.dist-info``.
+    """
+
+    def write_wheelfile(self, wheelfile_base: str, *args: str) -> None:
+        super().write_wheelfile(wheelfile_base, *args)
+        if Path(wheelfile_base).is_relative_to(self.bdist_dir):
+            fill(Path(wheelfile_base) / '.mim', copy)  # not editable
+
+
+setup(cmdclass={'build_py': BuildPyWithMim, 'bdist_wheel': BdistWheelWithMim})

@@ -160,14 +160,17 @@ def files_in(folder: Path) -> set[str]:
 def test_wheel_ships_configs_and_tools(source_tree, tmp_path):
     wheel = build(source_tree, 'build_wheel', tmp_path / 'out')
     names = zipfile.ZipFile(wheel).namelist()
-    mim = 'mmseg_ssl/.mim/'
-    shipped = {name.removeprefix(mim) for name in names
-               if name.startswith(mim)}
     expected = {f'{folder}/{name}' for folder in ('configs', 'tools')
-                for name in files_in(ROOT / folder)}
-    assert 'configs/_base_/splits/camvid/20-seed0.txt' in expected
-    assert expected <= shipped
-    assert 'model-index.yml' in shipped
+                for name in files_in(source_tree / folder)}
+    assert {'configs/_base_/splits/camvid/20-seed0.txt',
+            'configs/reco/metafile.yml', 'tools/train.py'} <= expected
+    # where mmengine looks, and where onedl-mim does
+    info, = {name.split('/')[0] for name in names
+             if name.split('/')[0].endswith('.dist-info')}
+    for mim in ('mmseg_ssl/.mim/', f'{info}/.mim/'):
+        shipped = {name.removeprefix(mim) for name in names
+                   if name.startswith(mim)}
+        assert shipped == expected | {'model-index.yml'}
     assert 'mmseg_ssl/visualization/templates/report.html' in names
     assert not [name for name in names if name.startswith('tests/')]
 
@@ -200,6 +203,9 @@ def test_editable_install_links_to_the_checkout(source_tree, tmp_path):
         link = source_tree / 'mmseg_ssl' / '.mim' / name
         assert link.is_symlink()
         assert link.resolve() == source_tree / name
+    wheel, = (tmp_path / 'out').glob('*.whl')
+    assert not [name for name in zipfile.ZipFile(wheel).namelist()
+                if '/.mim/' in name]
 
 
 @pytest.mark.skipif(not is_installed('mmseg_ssl'),
