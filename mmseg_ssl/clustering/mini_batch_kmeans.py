@@ -1,7 +1,6 @@
 """K-means for data that are too many for one process or one batch."""
 import logging
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +15,12 @@ from mmengine.logging import print_log
 from mmengine.utils import ProgressBar
 from torch import Tensor, nn
 
+from mmseg_ssl.clustering.bounded_assignment import BoundedAssignment
+from mmseg_ssl.clustering.cluster_statistics import (
+    ClusterStatistics,
+    sum_by_cluster,
+)
+from mmseg_ssl.clustering.nearest import CentroidSearch, find_origin
 from mmseg_ssl.clustering.seeding import distinct_integers, kmeans_plusplus
 
 METRICS = ('cosine', 'euclidean')
@@ -25,90 +30,6 @@ INITS = ('k-means++', 'sample')
 # an accelerator it should be large enough to hide the launching of kernels.
 CPU_CHUNK_BYTES = 2**21
 ACCELERATOR_CHUNK_BYTES = 2**25
-
-
-@dataclass
-class ClusterStatistics:
-    """What one pass over the points leaves behind, all in float64."""
-
-    sums: Tensor
-    """Sum of the points of each cluster, shape (K, D)."""
-    counts: Tensor
-    """Points of each cluster, shape (K,)."""
-    totals: Tensor
-    """Sum of squared norms, and of squared distances to the centres, (2,)."""
-
-    @classmethod
-    def zeros(cls, centroids: Tensor) -> 'ClusterStatistics':
-        """Return the statistics of no points."""
-        sums = torch.zeros_like(centroids, dtype=torch.float64)
-        return cls(sums, sums.new_zeros(len(sums)), sums.new_zeros(2))
-
-    def all_reduce(self) -> 'ClusterStatistics':
-        """Return the statistics of the points of all processes."""
-        packed = torch.cat([self.sums.flatten(), self.counts, self.totals])
-        all_reduce(packed)
-        sums, counts, totals = packed.split(
-            [self.sums.numel(), len(self.counts), 2])
-        return ClusterStatistics(sums.view_as(self.sums), counts, totals)
-
-    @property
-    def inertia(self) -> float:
-        """Sum of squared distances to the centres."""
-        return self.totals[1].item()
-
-    @property
-    def mean_variance(self) -> float:
-        """Variance of the points, mean over dimensions."""
-        num, dim = self.counts.sum(), self.sums.size(1)
-        mean = self.sums.sum(dim=0) / num
-        return ((self.totals[0] / num - mean.square().sum()) / dim).item()
-
-    def relocate(self, rows: Tensor, labels: Tensor,
-                 distances: Tensor) -> None:
-        """Fill empty clusters with single points taken from the others.
-
-        Args:
-            rows (Tensor): Points farthest from their centres, farthest first,
-                shape (m, D).
-            labels (Tensor): Their clusters, shape (m,).
-            distances (Tensor): Squared distances to their centres, shape
-                (m,); points at distance 0 stay.
-        """
-        empty = (self.counts == 0).nonzero().flatten().tolist()
-        for row, label, distance in zip(
-                rows.double(), labels.tolist(), distances.tolist()):
-            if not empty or distance <= 0:
-                break
-            if self.counts[label] > 1:
-                cluster = empty.pop(0)
-                self.sums[label] -= row
-                self.counts[label] -= 1
-                self.sums[cluster] = row
-                self.counts[cluster] = 1
-
-
-def sum_by_cluster(x: Tensor, labels: Tensor, weight: Tensor,
-                   num_clusters: int) -> Tensor:
-    """Weighted sum of the points of each cluster.
-
-    Args:
-        x (Tensor): Points, shape (n, D).
-        labels (Tensor): Their clusters, shape (n,), int64.
-        weight (Tensor): Their weights, shape (n,).
-        num_clusters (int): Number of clusters, K.
-
-    Returns:
-        Tensor: Shape (K, D).
-    """
-    if x.device.type == 'cpu':  # a third of the time of the product below
-        ordered, rows = labels.sort()
-        offsets = torch.searchsorted(ordered, torch.arange(num_clusters))
-        return F.embedding_bag(
-            rows, x, offsets, mode='sum', per_sample_weights=weight[rows])
-    one_hot = x.new_zeros(num_clusters, len(x))
-    one_hot.scatter_(0, labels.unsqueeze(0), weight.unsqueeze(0))
-    return one_hot @ x
 
 
 class MiniBatchKMeans(nn.Module):
@@ -129,6 +50,11 @@ class MiniBatchKMeans(nn.Module):
     rounding. Extra memory is a chunk of points, a few megabytes on a CPU,
     and ``init_size`` points for the start. Shards may lie on
     another device and have another floating type than the centroids.
+
+    On a CPU, ``fit`` keeps 20 bytes for each point of a tensor or a list of
+    tensors, which are in memory anyway, and so spares most of the work
+    (:class:`BoundedAssignment`). Other iterables are read from start to end
+    in each iteration, and nothing is kept.
 
     Start: ``init_size`` points drawn from all are seeded ``n_init`` times. If
     that is more than once, each seeding is refined by Lloyd's algorithm on
@@ -345,21 +271,26 @@ class MiniBatchKMeans(nn.Module):
         labels = self.counts.new_empty(len(x))
         similarity = self.centroids.new_empty(len(x))
         start = 0
+        search = self._search()
         for chunk in self._chunks([x]):
             rows = slice(start, start + len(chunk))
-            labels[rows], distance, _ = self._nearest(chunk)
+            labels[rows], distance, _ = search.nearest(chunk)
             similarity[rows] = (1 - distance / 2 if self.metric == 'cosine'
                                 else -distance)
             start += len(chunk)
         return labels, similarity
 
-    def _chunks(self, shards: Iterable[Tensor]) -> Iterator[Tensor]:
-        """Cut shards into chunks, shape (n, D), like the centroids."""
+    def _chunk_rows(self) -> int:
+        """Points of a chunk."""
         row_bytes = (self.dim + self.num_clusters) * \
             self.centroids.element_size()
         budget = (CPU_CHUNK_BYTES if self.centroids.device.type == 'cpu'
                   else ACCELERATOR_CHUNK_BYTES)
-        rows = max(1, budget // row_bytes)
+        return max(1, budget // row_bytes)
+
+    def _chunks(self, shards: Iterable[Tensor]) -> Iterator[Tensor]:
+        """Cut shards into chunks, shape (n, D), like the centroids."""
+        rows = self._chunk_rows()
         for shard in shards:
             if shard.ndim != 2 or shard.size(1) != self.dim:
                 raise ValueError(
@@ -465,8 +396,9 @@ class MiniBatchKMeans(nn.Module):
         Returns:
             ClusterStatistics: Of the last pass; the centroids are its means.
         """
+        assign = self._statistics_of(shards)
         for iteration in range(self.max_iters):
-            statistics = self._statistics(shards)
+            statistics = assign()
             if distributed:
                 statistics = statistics.all_reduce()
             if (statistics.counts == 0).any():
@@ -479,45 +411,41 @@ class MiniBatchKMeans(nn.Module):
                 break
         return statistics
 
+    def _statistics_of(
+            self,
+            shards: Iterable[Tensor]) -> Callable[[], ClusterStatistics]:
+        """What assigns the points of this process, again and again."""
+        # bounds need to be looked at, for which an accelerator would wait
+        if (isinstance(shards, (list, tuple))
+                and self.centroids.device.type == 'cpu'):
+            bounded = BoundedAssignment(
+                shards, self.metric, self._chunk_rows())
+            return lambda: bounded.statistics(self.centroids)
+        return lambda: self._statistics(shards)
+
+    def _search(self) -> CentroidSearch:
+        """Make the centroids ready for being searched."""
+        return CentroidSearch(self.centroids, self.metric,
+                              find_origin(self.centroids, self.metric))
+
     def _statistics(self, shards: Iterable[Tensor]) -> ClusterStatistics:
         """Assign the points of this process to the centroids, and sum up."""
         statistics = ClusterStatistics.zeros(self.centroids)
+        search = self._search()
         for chunk in self._chunks(shards):
-            labels, distance, weight = self._nearest(chunk)
+            labels, distance, norms = search.nearest(chunk)
+            weight = search.weights(norms)
             statistics.sums += sum_by_cluster(
                 chunk, labels, weight, self.num_clusters)
             statistics.counts += labels.bincount(minlength=self.num_clusters)
-            norm = torch.linalg.vector_norm(chunk, dim=1) * weight
+            if search.origin is not None:
+                norms = torch.linalg.vector_norm(chunk, dim=1)
+            if weight is not None:
+                norms = norms * weight
             statistics.totals += torch.stack([
-                norm.square().sum(dtype=torch.float64),
+                norms.square().sum(dtype=torch.float64),
                 distance.sum(dtype=torch.float64)])
         return statistics
-
-    def _nearest(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Find the nearest centroid of each point of a chunk, shape (n, D).
-
-        Returns:
-            tuple[Tensor, Tensor, Tensor]: Clusters, squared distances to the
-            centroids and the factors that bring the points to their length
-            in this metric; all of shape (n,).
-        """
-        # (K, n): this product is faster than (n, K) when K is small
-        if self.metric == 'cosine':
-            norm = torch.linalg.vector_norm(x, dim=1)
-            score, labels = (self.centroids @ x.t()).max(dim=0)
-            weight = 1 / norm.clamp(min=torch.finfo(x.dtype).tiny)
-            distance = 2 - 2 * score * weight
-        else:
-            # seen from amid the centroids, distances are not small
-            # differences of large numbers when all points are far from 0
-            origin = self.centroids.mean(dim=0)
-            centres, x = self.centroids - origin, x - origin
-            offset = -centres.square().sum(dim=1, keepdim=True) / 2
-            score, labels = torch.addmm(offset, centres, x.t()).max(dim=0)
-            norm = torch.linalg.vector_norm(x, dim=1)
-            weight = torch.ones_like(norm)
-            distance = norm.square() - 2 * score
-        return labels, distance.clamp(min=0), weight
 
     def _farthest(self, shards: Iterable[Tensor],
                   distributed: bool) -> tuple[Tensor, Tensor, Tensor]:
@@ -542,9 +470,12 @@ class MiniBatchKMeans(nn.Module):
             labels = torch.cat([labels, more[1]])[best]
             distances = merged[best]
 
+        search = self._search()
         for chunk in self._chunks(shards):
-            nearest, distance, weight = self._nearest(chunk)
-            keep(chunk * weight.unsqueeze(1), nearest, distance)
+            nearest, distance, norms = search.nearest(chunk)
+            weight = search.weights(norms)
+            points = chunk if weight is None else chunk * weight.unsqueeze(1)
+            keep(points, nearest, distance)
         if distributed:
             gathered = [torch.cat(all_gather(part))
                         for part in (rows, labels, distances)]
