@@ -96,9 +96,10 @@ class CentroidSearch:
             Tensor: Shape (n,); rounding may make them negative. For
             'cosine' of normalised points, 2 (1 - cosine).
         """
-        if self.cosine:
-            return 2 - 2 * scores * self.weights(norms)
-        return norms.square() - 2 * scores
+        weights = self.weights(norms)
+        if weights is None:
+            return norms.square() - 2 * scores
+        return 2 - 2 * scores * weights
 
     def rounding(self, norms: Tensor) -> Tensor:
         """How far squared distances may be off, by float arithmetic.
