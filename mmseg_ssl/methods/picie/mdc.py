@@ -21,7 +21,7 @@ class MDC(PiCIE):
     num_views = 1
 
     def make_views(self, images: Tensor) -> Tensor:
-        """Draw P and G; images of shape (B, 3, *view_size)."""
+        """Draw P and G; images of shape ``(B, 3, *view_size)``."""
         self.check_size(images)
         geometry = self.geometry(len(images), images.device)
         with torch.no_grad():

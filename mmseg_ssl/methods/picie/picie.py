@@ -21,9 +21,9 @@ class Views(NamedTuple):
     """Two views of a batch."""
 
     transformed: Tensor
-    """G(P1(x)), shape (B, 3, *view_size)."""
+    """G(P1(x)), shape ``(B, 3, *view_size)``."""
     plain: Tensor
-    """P2(x), shape (B, 3, *view_size)."""
+    """P2(x), shape ``(B, 3, *view_size)``."""
     geometry: Geometry
     """G, for the features of the second."""
 
@@ -71,6 +71,7 @@ class PiCIE(PixelClustering):
     """
 
     num_views = 2
+    training_only = ('snapshot', 'geometry', 'photometry')
 
     def __init__(self,
                  encoder: ConfigType,

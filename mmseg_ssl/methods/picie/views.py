@@ -21,7 +21,7 @@ class Geometry(NamedTuple):
             size (tuple[int, int]): Height and width of the result.
 
         Returns:
-            Tensor: Shape (B, C, *size).
+            Tensor: Shape ``(B, C, *size)``.
         """
         grid = F.affine_grid(
             self.theta.to(x), [len(x), x.size(1), *size], align_corners=False)
