@@ -1,0 +1,216 @@
+"""Planning, training, resuming and reusing runs over numbers of labels."""
+import argparse
+import json
+import runpy
+import subprocess
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+
+from mmseg_ssl.engine.progress import requested_config
+from mmseg_ssl.visualization.run_log import Curve, RunRecord
+
+ROOT = Path(__file__).resolve().parents[2]
+TOOL = 'tools/analysis_tools/label_efficiency.py'
+LISTS = ROOT / 'configs/_base_/splits/camvid'
+CONFIG = """
+data_root = 'data'
+labeled_list = '{lists}/5-seed0.txt'
+randomness = dict(seed=0)
+train_cfg = dict(max_iters=10)
+"""
+
+
+@pytest.fixture
+def project(tmp_path):
+    """Two configs, and lists of two lengths for two seeds."""
+    for labels in (5, 10):
+        for seed in (0, 1):
+            (tmp_path / f'{labels}-seed{seed}.txt').write_text('a\n')
+    for name in ('base_net_data-5l', 'ours_net_data-5l'):
+        (tmp_path / f'{name}.py').write_text(CONFIG.format(lists=tmp_path))
+    return tmp_path
+
+
+def arguments(project: Path, *more) -> list:
+    return [
+        '--method', f'Base={project}/base_net_data-5l.py', '--method',
+        f'Ours={project}/ours_net_data-5l.py', '--labels', 5, 10, '--seeds', 0,
+        1, '--out', project / 'curve', '--work-root', project / 'work', *more]
+
+
+def leave_run(work_dir: Path, seed: int, miou: float, iterations: int = 10,
+              max_iters: int = 10) -> None:
+    """What a training leaves in its work directory."""
+    logs = work_dir / '20260101_000000/vis_data'
+    logs.mkdir(parents=True)
+    (work_dir / f'{work_dir.name}.py').write_text(
+        f'randomness = dict(seed={seed})\n')
+    (logs / 'scalars.json').write_text(
+        json.dumps(dict(loss=1.0, step=iterations)) + '\n'
+        + json.dumps(dict(mIoU=miou, step=iterations)) + '\n')
+    torch.save(dict(
+        meta=dict(iter=iterations, epoch=0), state_dict={},
+        message_hub=dict(runtime_info=dict(max_iters=max_iters,
+                                           max_epochs=1))),
+        work_dir / f'iter_{iterations}.pth')
+    (work_dir / 'last_checkpoint').write_text(f'iter_{iterations}.pth')
+
+
+@pytest.fixture
+def trainings(monkeypatch):
+    """Commands of trainings, which leave what trainings leave."""
+    commands = []
+
+    def train(command):
+        command = [str(part) for part in command]
+        commands.append(command)
+        work_dir = Path(command[command.index('--work-dir') + 1])
+        if 'broken' in commands[0]:
+            return subprocess.CompletedProcess(command, 1)
+        seed = int(command[-1].removeprefix('randomness.seed='))
+        leave_run(work_dir, seed, 10. * len(commands))
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(subprocess, 'run', train)
+    return commands
+
+
+def test_trains_and_reuses(project, trainings, call_main, capsys):
+    """Eight runs; none of them again, even without its work directory."""
+    call_main(TOOL, *arguments(project, '--cfg-options', 'lr=1',
+                               f'data_root={project}'))
+    names = [Path(command[4]).name for command in trainings]
+    assert names == [
+        'base_net_data-5l', 'ours_net_data-5l', 'base_net_data-10l',
+        'ours_net_data-10l', 'base_net_data-5l-s1', 'ours_net_data-5l-s1',
+        'base_net_data-10l-s1', 'ours_net_data-10l-s1']
+    assert '--resume' in trainings[0]
+    assert trainings[6][-4:] == [
+        'lr=1', f'data_root={project}',
+        f'labeled_list={project}/10-seed1.txt', 'randomness.seed=1']
+    out = project / 'curve'
+    data = json.loads((out / 'label_efficiency.json').read_text())
+    assert [point['mean'] for point in data['curves']['Base']] == [30, 50]
+    assert (out / 'label_efficiency.png').stat().st_size > 1000
+    record = json.loads((out / 'records/base_net_data-5l.json').read_text())
+    assert len(record['checkpoint_hash']) == 8
+
+    (project / 'work').rename(project / 'elsewhere')
+    capsys.readouterr()
+    call_main(TOOL, *arguments(project, '--cfg-options', 'lr=1',
+                               'data_root=/moved'))
+    assert len(trainings) == 8
+    output = capsys.readouterr().out
+    assert '[8/8] ours_net_data-10l-s1: finished' in output
+    assert '| Base | 5 | 2 | 30.00 | 10.00 | 50.00 |' in output
+    with pytest.raises(SystemExit, match='with --cfg-options lr=1, not lr=2'):
+        call_main(TOOL, *arguments(project, '--cfg-options', 'lr=2'))
+
+
+def test_what_is_at_hand(project, trainings, call_main, capsys):
+    """Finished runs and saved records; no unfinished or shorter ones."""
+    work, records = project / 'work', project / 'records'
+    leave_run(work / 'base_net_data-5l', 0, 11.)
+    leave_run(work / 'ours_net_data-5l', 0, 99., iterations=5)
+    records.mkdir()
+    for name, step in (('ours_net_data-10l', 10), ('base_net_data-10l', 4)):
+        record = RunRecord(name=name, seed=0, train={}, class_iou={},
+                           val={'mIoU': Curve([step], [33.])})
+        (records / f'{name}.json').write_text(record.to_json())
+    call_main(TOOL, *arguments(project, '--no-train', '--records', records))
+    assert trainings == []
+    captured = capsys.readouterr()
+    assert 'ours_net_data-5l: not finished' in captured.out
+    assert 'base_net_data-10l.json is of 4 iterations, not 10' in captured.err
+    text = (project / 'curve/label_efficiency.md').read_text()
+    assert '| Base | 5 | 1 | 11.00 |' in text
+    assert '| Ours | 10 | 1 | 33.00 |' in text and '99.00' not in text
+    assert 'Not measured yet: Base, 10 labels; Ours, 5 labels.' in text
+
+
+def test_a_failure_does_not_stop_the_others(project, trainings, call_main):
+    trainings.append(['broken'])
+    leave_run(project / 'work/base_net_data-5l', 0, 11.)
+    with pytest.raises(SystemExit, match='failed: ours_net_data-5l, base_net'):
+        call_main(TOOL, *arguments(project))
+    assert len(trainings) == 1 + 7
+    assert (project / 'curve/label_efficiency.png').exists()
+
+
+def test_nothing_at_hand(project, call_main):
+    with pytest.raises(SystemExit, match='no finished training to draw'):
+        call_main(TOOL, *arguments(project, '--no-train'))
+
+
+def test_lists_that_are_missing(project, call_main):
+    (project / '10-seed1.txt').unlink()
+    with pytest.raises(SystemExit, match=(
+            r'10-seed1\.txt does not exist; make it by .*make_label_lists')):
+        call_main(TOOL, *arguments(project))
+    with pytest.raises(SystemExit, match='nowhere/5-seed0.txt does not'):
+        call_main(TOOL, *arguments(project, '--lists', project / 'nowhere'))
+
+
+def test_config_without_a_list(project, call_main):
+    (project / 'ours_net_data-5l.py').write_text('a = 1\n')
+    with pytest.raises(SystemExit, match='has no top-level labeled_list'):
+        call_main(TOOL, *arguments(project))
+
+
+@pytest.mark.parametrize('method, message', [
+    ('Ours', 'not of the form NAME=CONFIG'),
+    ('Ours=nowhere.py', 'there is no config nowhere.py')])
+def test_methods_that_are_none(project, call_main, capsys, method, message):
+    with pytest.raises(SystemExit):
+        call_main(TOOL, '--method', method, '--labels', 5, '--out', project)
+    assert message in capsys.readouterr().err
+
+
+def test_names_that_are_not_unique(project, call_main):
+    for method in ('Ours', 'Third'):
+        config = project / 'ours_net_data-5l.py'
+        with pytest.raises(SystemExit, match='stands twice in the plan'):
+            call_main(TOOL, *arguments(
+                project, '--method', f'{method}={config}'))
+
+
+@pytest.mark.parametrize('stem, name', [
+    ('reco_net_camvid-20l', 'reco_net_camvid-50l-s2'),
+    ('reco_net_camvid-20l-s1', 'reco_net_camvid-50l-s2'),
+    ('reco_net_camvid-20l-bank', 'reco_net_camvid-50l-bank-s2'),
+    ('reco_net_mine', 'reco_net_mine-50l-s2')])
+def test_names_of_runs(stem, name):
+    run_name = runpy.run_path(str(ROOT / TOOL))['run_name']
+    assert run_name(stem, 50, 2) == name
+    assert run_name(stem, 50, 0) == name.removesuffix('-s2')
+
+
+def test_shipped_configs_are_what_is_planned():
+    """The configs with 50 and 150 labels are the runs of the curve."""
+    tool = runpy.run_path(str(ROOT / TOOL))
+    configs = sorted((ROOT / 'configs').glob(
+        '*/*_mbv2-d16-deeplabv3plus_1xb*-4k_camvid-120x160-20l.py'))
+    args = argparse.Namespace(
+        method=[(path.parent.name, path) for path in configs
+                if path.stem.split('_')[0] in (
+                    'supervised', 'mean-teacher-classmix', 'reco-classmix')],
+        labels=[50, 150], seeds=[0], lists=None, cfg_options=[])
+    plan = tool['plan_runs'](args)
+    assert len(plan) == 6
+    for run in plan:
+        shipped = Config.fromfile(run.config.with_name(f'{run.name}.py'))
+        planned = requested_config(run.config, run.options)
+        for cfg in (shipped, planned):
+            labeled = cfg.train_dataloader.dataset
+            labeled = labeled.get('labeled', labeled)
+            for key in ('labeled_list', 'ann_file'):
+                node = cfg if key in cfg else labeled
+                node[key] = str(Path(node[key]).resolve())
+            assert Path(labeled.ann_file) == (
+                LISTS / f'{run.labels}-seed0.txt')
+            # only bases of configs that inherit read it
+            cfg.pop('labeled_dataset')
+        assert shipped.to_dict() == planned.to_dict()

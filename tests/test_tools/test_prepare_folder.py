@@ -1,0 +1,322 @@
+"""From a folder of images to trained models, as docs/my_own_data.md says."""
+import re
+import shutil
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.runner import Runner
+from mmseg.registry import DATASETS, MODELS
+from PIL import Image
+
+from mmseg_ssl.engine.environment import apply_cfg_options
+from mmseg_ssl.engine.hooks import PreflightHook
+
+ROOT = Path(__file__).resolve().parents[2]
+TOOL = 'tools/dataset_tools/prepare_folder.py'
+SIZE = (48, 64)  # height, width
+
+
+def write_folder(root: Path, num_classes: int, num_images: int = 8,
+                 num_masks: int = 5) -> tuple:
+    """Bands of colour with noise; the arguments of the tool."""
+    rng = np.random.default_rng(0)
+    colours = rng.integers(0, 216, (num_classes, 3))
+    for folder in ('images', 'masks'):
+        (root / folder).mkdir(parents=True)
+    for i in range(num_images):
+        bands = rng.permutation(num_classes).repeat(
+            -(-SIZE[0] // num_classes))[:SIZE[0]]
+        labels = np.tile(bands[:, None], (1, SIZE[1])).astype(np.uint8)
+        image = colours[labels] + rng.integers(0, 40, (*SIZE, 3))
+        Image.fromarray(image.astype(np.uint8)).save(
+            root / f'images/{i}.jpg')
+        if i < num_masks:
+            Image.fromarray(labels).save(root / f'masks/{i}.png')
+    (root / 'names.txt').write_text(
+        ''.join(f'class {i}\n' for i in range(num_classes)))
+    return (root / 'images', '--masks', root / 'masks', '--classes',
+            root / 'names.txt', '--out', root / 'my data_2')
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def config(folder: Path, method: str) -> Path:
+    path, = folder.glob(f'{method}_*.py')
+    return path
+
+
+def datasets_in(node: object) -> Iterator[dict]:
+    """Configs of datasets that own files."""
+    if isinstance(node, dict):
+        if 'ann_file' in node:
+            yield node
+        node = list(node.values())
+    if isinstance(node, list):
+        for child in node:
+            yield from datasets_in(child)
+
+
+@pytest.fixture
+def small(tmp_path):
+    """Read a config that was written, small enough to be trained here."""
+
+    def load(path: Path, **options) -> Config:
+        cfg = Config.fromfile(path)
+        # not formatted and not serialized, which saves seconds
+        content = cfg.to_dict()
+        for dataset in datasets_in(content):
+            dataset['serialize_data'] = False
+        cfg = Config(content, cfg_text=cfg.text, filename=cfg.filename,
+                     format_python_code=False)
+        loader = {'num_workers': 0, 'persistent_workers': False}
+        apply_cfg_options(cfg, {
+            **{f'train_dataloader.{k}': v for k, v in loader.items()},
+            'default_hooks.logger.interval': 1, **options})
+        if cfg.val_dataloader is not None:
+            cfg.val_dataloader.update(loader)
+            cfg.test_dataloader = cfg.val_dataloader
+        cfg.work_dir = str(tmp_path / 'work')
+        cfg.log_level = 'WARNING'
+        cfg.experiment_name = uuid.uuid4().hex
+        cfg.visualizer.name = cfg.experiment_name
+        return cfg
+
+    return load
+
+
+def logged(runner: Runner, key: str) -> list[float]:
+    values = runner.message_hub.get_scalar(key).data[0].tolist()
+    assert np.isfinite(values).all()
+    return values
+
+
+# ------------------------------- what is said -------------------------------
+
+
+def test_what_is_written_and_said(tmp_path, call_main, capsys):
+    arguments = write_folder(tmp_path, 3)
+    call_main(TOOL, *arguments)
+    output = capsys.readouterr().out
+    assert '8 images, all of 64x48 pixels; 5 of them have a mask' in output
+    assert re.search(r'class 2 +4 +1 +33\.3 %', output)
+    assert '1 of the 5 masks are kept for validation' in output
+    assert 'Scores on 1 image(s) are rough' in output
+    assert 'crops are 64x48; 1000 iterations (--iterations)' in output
+    assert re.search(r'ReCo \+ ClassMix: batch 4 \+ 4, about [\d.]+ GiB and '
+                     r'\d+ min', output)
+    assert 'extrapolated from two runs of ours' in output
+
+    out = tmp_path / 'my data_2'
+    lists = {name: (out / f'{name}.txt').read_text().splitlines()
+             for name in ('labeled', 'val', 'unlabeled')}
+    assert [len(names) for names in lists.values()] == [4, 1, 7]
+    held = lists['val'][0].split('\t')[0]
+    assert held not in lists['unlabeled'] and held not in str(lists['labeled'])
+    names = sorted(path.name for path in out.glob('*_*.py'))
+    assert names == [
+        'reco-classmix_mbv2-d16-deeplabv3plus_1xb4-1k_my-data-2-4l.py',
+        'supervised_mbv2-d16-deeplabv3plus_1xb8-1k_my-data-2-4l.py']
+    for name in names:
+        assert f'python tools/train.py {out}/{name}\n' in output
+    assert f'iter_1000.pth {tmp_path}/images --out' in output
+
+
+def test_images_stay_as_they_are(tmp_path, call_main):
+    arguments = write_folder(tmp_path, 2)
+    before = files(tmp_path / 'images'), files(tmp_path / 'masks')
+    call_main(TOOL, *arguments)
+    assert (files(tmp_path / 'images'), files(tmp_path / 'masks')) == before
+
+
+def test_second_call(tmp_path, call_main):
+    """The same bytes; nothing that somebody changed is lost."""
+    arguments = write_folder(tmp_path, 2)
+    out = tmp_path / 'my data_2'
+    call_main(TOOL, *arguments)
+    first = files(out)
+    call_main(TOOL, *arguments)
+    assert files(out) == first
+    call_main(TOOL, *arguments, '--iterations', 60)  # under another name
+    assert config(out, 'supervised').name.endswith('1xb8-60i_my-data-2-4l.py')
+
+    changed = config(out, 'reco-classmix')
+    changed.write_text(changed.read_text() + 'more = 1\n')
+    with pytest.raises(SystemExit, match='60i_my-data-2-4l.py was changed'):
+        call_main(TOOL, *arguments)
+    assert changed.read_text().endswith('more = 1\n')
+
+
+def test_another_folder_of_the_same_name(tmp_path, call_main):
+    first = write_folder(tmp_path / 'a', 2)
+    second = write_folder(tmp_path / 'b', 2)
+    call_main(TOOL, *first)
+    with pytest.raises(SystemExit, match='was made from other folders'):
+        call_main(TOOL, *second[:-1], first[-1])
+    (tmp_path / 'c').mkdir()
+    (tmp_path / 'c/val.txt').write_text('mine')
+    with pytest.raises(SystemExit, match='not written here'):
+        call_main(TOOL, *second[:-1], tmp_path / 'c')
+    assert (tmp_path / 'c/val.txt').read_text() == 'mine'
+
+
+@pytest.mark.parametrize('options, message', [
+    (['--masks', 'masks'], '--masks needs --classes'),
+    (['--masks', 'masks', '--classes', 'no.txt'], 'no.txt does not exist'),
+    (['--masks', 'masks', '--classes', 'names.txt', '--values', '1'],
+     '1 values .* for 2 classes'),
+    (['--masks', 'masks', '--classes', 'names.txt', '--val-share', '2'],
+     'should be between 0 and 1'),
+])
+def test_what_is_refused(tmp_path, call_main, monkeypatch, options, message):
+    write_folder(tmp_path, 2)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit, match=message) as error:
+        call_main(TOOL, 'images', *options, '--out', 'out')
+    assert str(error.value).startswith('prepare_folder.py: ')
+    assert not (tmp_path / 'out').exists()
+
+
+def test_one_mask_is_too_few(tmp_path, call_main):
+    arguments = write_folder(tmp_path, 2, num_masks=1)
+    with pytest.raises(SystemExit, match='1 image with labels: at least two'):
+        call_main(TOOL, *arguments)
+
+
+def test_classes_that_cannot_be_judged(tmp_path, call_main, capsys):
+    arguments = write_folder(tmp_path, 2)
+    with (tmp_path / 'names.txt').open('a') as names:
+        names.write('rare\nabsent\n')
+    labels = np.array(Image.open(tmp_path / 'masks/0.png'))
+    labels[:9] = 2
+    Image.fromarray(labels).save(tmp_path / 'masks/0.png')
+    call_main(TOOL, *arguments)
+    output = capsys.readouterr().out
+    assert "No mask holds 'absent': it cannot be learned" in output
+    assert "'rare' is not among the validation masks" in output
+
+
+def test_memory_that_is_not_there(tmp_path, call_main, capsys, monkeypatch):
+    arguments = write_folder(tmp_path, 2)
+    monkeypatch.setattr('os.sysconf', lambda name: 2**14)  # 256 MiB
+    monkeypatch.setattr('mmengine.device.get_device', lambda: 'cpu')
+    call_main(TOOL, *arguments)
+    output = capsys.readouterr().out
+    assert 'more than 0.2 GiB: take a smaller --short-side' in output
+    assert config(tmp_path / 'my data_2', 'supervised').name.startswith(
+        'supervised_mbv2-d16-deeplabv3plus_1xb4-')
+
+
+# ------------------------------- what is trained ----------------------------
+
+
+@pytest.mark.parametrize('num_classes', [2, 3])
+def test_trains(tmp_path, call_main, small, num_classes):
+    """The proposed ReCo + ClassMix config, tiny, on two and three classes."""
+    call_main(TOOL, *write_folder(tmp_path, num_classes), '--iterations', 4,
+              '--short-side', 32)
+    out = tmp_path / 'my data_2'
+    cfg = small(config(out, 'reco-classmix'), **{
+        'train_dataloader.batch_size': 2, 'train_cfg.val_interval': 4,
+        'model.loss_contrast.num_queries': 8,
+        'model.loss_contrast.num_keys': 16,
+        'model.strong_threshold': 0., 'model.weak_threshold': 0.})
+    assert cfg.crop_size == (32, 40) and cfg.num_classes == num_classes
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    for key in ('loss_ce', 'loss_unsup', 'loss_reco'):
+        values = logged(runner, f'train/{key}')
+        assert len(values) == 4 and max(values) > 0
+    assert 0 <= logged(runner, 'val/mIoU')[-1] <= 100
+    checkpoint = torch.load(
+        tmp_path / 'work/iter_4.pth', weights_only=False)
+    assert len(checkpoint['meta']['dataset_meta']['classes']) == num_classes
+
+
+def test_supervised_config_trains_on_grey_values(tmp_path, call_main, small):
+    """Masks of 0 and 255, and images that lie elsewhere now."""
+    arguments = write_folder(tmp_path / 'here', 2)
+    for path in (tmp_path / 'here/masks').iterdir():
+        Image.open(path).point(lambda label: 255 * label).save(path)
+    call_main(TOOL, *arguments, '--values', 0, 255, '--iterations', 2,
+              '--short-side', 32)
+    path = config(tmp_path / 'here/my data_2', 'supervised')
+    (tmp_path / 'there').mkdir()
+    for name in ('images', 'masks'):
+        shutil.move(tmp_path / 'here' / name, tmp_path / 'there')
+    cfg = small(path, **{'data_root': str(tmp_path / 'there'),
+                         'train_dataloader.batch_size': 2})
+    sample = DATASETS.build(cfg.labeled_dataset)[0]['data_samples']
+    assert set(sample.gt_sem_seg.data.unique().tolist()) <= {0, 1, 255}
+    assert (sample.gt_sem_seg.data == 1).any()
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    assert len(logged(runner, 'train/loss')) == 2
+    assert 0 <= logged(runner, 'val/mIoU')[-1] <= 100
+
+
+def test_images_alone_train(tmp_path, call_main, small, capsys):
+    write_folder(tmp_path, 3, num_images=4, num_masks=0)
+    out = tmp_path / 'alone'
+    call_main(TOOL, tmp_path / 'images', '--out', out, '--short-side', 32,
+              '--num-clusters', 3)
+    output = capsys.readouterr().out
+    assert 'No masks: PiCIE groups pixels into 3 clusters' in output
+    assert output.count('python tools/train.py') == 2
+    cfg = small(config(out, 'picie'), **{
+        'train_cfg.max_epochs': 1, 'train_dataloader.batch_size': 2})
+    assert cfg.view_size == (32, 40) and cfg.crop_size == (48, 64)
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    assert len(logged(runner, 'train/loss')) == 2
+    cfg = small(config(out, 'jigsaw-3x3'))
+    MODELS.build(cfg.model)
+    sets = [DATASETS.build(loader.dataset)
+            for loader in (cfg.train_dataloader, cfg.val_dataloader)]
+    assert [len(dataset) for dataset in sets] == [3, 1]
+    assert sets[0][0]['inputs'].shape == (3, 160, 160)
+
+
+def test_preflight_finds_what_changes_later(tmp_path, call_main, small):
+    arguments = write_folder(tmp_path, 2)
+    call_main(TOOL, *arguments, '--iterations', 2)
+    cfg = small(config(tmp_path / 'my data_2', 'reco-classmix'))
+    for path in (tmp_path / 'masks').iterdir():
+        Image.fromarray(np.full(SIZE, 2, np.uint8)).save(path)
+    runner = Runner.from_cfg(cfg)
+    assert any(isinstance(hook, PreflightHook) for hook in runner.hooks)
+    with pytest.raises(ValueError, match=r'png holds 2; allowed are 0 to 1'):
+        runner.train()
+
+
+# --------------------------------- the page ---------------------------------
+
+
+def test_commands_of_the_page(tmp_path, call_main, monkeypatch, capsys):
+    """The example is typed as it stands, up to the trainings."""
+    page = (ROOT / 'docs/my_own_data.md').read_text()
+    example = page.split('## An example')[1].split('\n## ')[0]
+    blocks = re.findall(r'```\n(.*?)```', example, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    scenes, script = re.fullmatch(
+        r"(python .*?\n)python - <<'END'\n(.*)END\n.*", blocks[0],
+        re.DOTALL).groups()
+    call_main(*scenes.split()[1:])
+    exec(script, {})
+    names = re.search(r"printf '(.*)' > (\S+)", blocks[0])
+    Path(names[2]).write_text(names[1].encode().decode('unicode_escape'))
+    capsys.readouterr()
+    call_main(*blocks[1].split()[1:])
+    output = capsys.readouterr().out
+    said = [line.strip() for line in output.splitlines()]
+    for command in '\n'.join(blocks[2:]).splitlines():
+        assert command in said
+        for path in re.findall(r'data/road/\S+\.py', command):
+            Config.fromfile(path)
+    assert len(blocks) == 5

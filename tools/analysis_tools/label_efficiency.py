@@ -1,0 +1,269 @@
+"""Mean IoU against the number of labels, for several methods and seeds.
+
+::
+
+    python tools/analysis_tools/label_efficiency.py --out DIR \
+        --method "Supervised=CONFIG" --method "ReCo + ClassMix=CONFIG" \
+        --labels 20 50 150 --seeds 0 1 2 --cfg-options data_root=DATA
+
+trains each method with every number of labels and every seed, one after
+another in ``WORK_ROOT/<config>``, and draws the last mIoU: a line through the
+means over seeds, a band from the least to the largest. CONFIG has a top-level
+``labeled_list``; for N labels and seed K it becomes ``N-seedK.txt`` of the
+same folder (or of ``--lists``), and K the seed of the random numbers. Runs
+are called ``<config with N in its name>[-sK]``, as configs of their own are.
+
+Called again, finished runs are passed over and others resumed. The records of
+finished runs are kept in ``DIR/records``, so their work directories may be
+deleted. ``--no-train`` draws what is at hand; ``--records`` names folders with
+records of earlier runs. Writes ``label_efficiency.png``, ``.md`` and
+``.json``.
+"""
+import argparse
+import json
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import matplotlib
+import matplotlib.pyplot as plt
+from mmengine.config import Config
+
+from mmseg_ssl.engine.progress import is_finished, requested_config
+from mmseg_ssl.visualization.label_efficiency import (
+    Runs,
+    curves_json,
+    curves_markdown,
+    draw_curves,
+)
+from mmseg_ssl.visualization.run_log import RunRecord, file_hash, read_run
+
+TRAIN = Path(__file__).resolve().parents[1] / 'train.py'
+OPTIONS = 'options.json'
+
+
+class PlannedRun(NamedTuple):
+    """One training of the plan."""
+
+    method: str
+    labels: int
+    seed: int
+    name: str
+    config: Path
+    options: list[str]
+
+    @property
+    def cfg(self) -> Config:
+        return requested_config(self.config, self.options)
+
+
+def named_config(text: str) -> tuple[str, Path]:
+    """Split NAME=CONFIG."""
+    name, separator, config = text.partition('=')
+    if not separator or not name or not config:
+        raise argparse.ArgumentTypeError(
+            f'{text!r} is not of the form NAME=CONFIG')
+    if not Path(config).is_file():
+        raise argparse.ArgumentTypeError(f'there is no config {config}')
+    return name, Path(config)
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description='Draw mean IoU against the number of labels')
+    parser.add_argument(
+        '--method', action='append', required=True, type=named_config,
+        metavar='NAME=CONFIG', help='a method; may be repeated')
+    parser.add_argument('--labels', type=int, nargs='+', required=True)
+    parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2])
+    parser.add_argument(
+        '--lists', type=Path, help='folder of the lists N-seedK.txt (that of '
+        "the config's labeled_list)")
+    parser.add_argument('--out', type=Path, required=True)
+    parser.add_argument('--work-root', type=Path, default=Path('work_dirs'))
+    parser.add_argument(
+        '--records', type=Path, nargs='+', default=[], metavar='DIR',
+        help='folders with records of results_table.py --save')
+    parser.add_argument(
+        '--no-train', action='store_true', help='draw what is at hand')
+    parser.add_argument(
+        '--cfg-options', nargs='+', default=[], metavar='KEY=VALUE',
+        help='handed to every training')
+    return parser.parse_args()
+
+
+def run_name(stem: str, labels: int, seed: int) -> str:
+    """Name of a run: that of its config, with its labels and seed."""
+    stem = re.sub(r'-s\d+$', '', stem)
+    named, count = re.subn(r'-\d+l(?=-|$)', f'-{labels}l', stem, count=1)
+    named = named if count else f'{stem}-{labels}l'
+    return f'{named}-s{seed}' if seed else named
+
+
+def list_folder(config: Path, given: Path | None) -> Path:
+    """Where the lists of labelled images are.
+
+    Raises:
+        ValueError: The config has no such list.
+    """
+    cfg = Config.fromfile(config)
+    if 'labeled_list' not in cfg:
+        raise ValueError(
+            f'{config} has no top-level labeled_list, the list of its '
+            'labelled images; put it into the config and let ann_file be it')
+    return (given or Path(cfg.labeled_list).parent).resolve()
+
+
+def plan_runs(args: argparse.Namespace) -> list[PlannedRun]:
+    """All trainings, seed after seed, so that curves exist early.
+
+    Raises:
+        FileNotFoundError: A list of labelled images does not exist.
+        ValueError: Two methods share a name or the name of a run.
+    """
+    folders = [list_folder(config, args.lists) for _, config in args.method]
+    plan = []
+    for seed in args.seeds:
+        for labels in args.labels:
+            for (method, config), folder in zip(
+                    args.method, folders, strict=True):
+                path = folder / f'{labels}-seed{seed}.txt'
+                if not path.is_file():
+                    raise FileNotFoundError(
+                        f'the list {path} does not exist; make it by '
+                        'tools/dataset_tools/make_label_lists.py, or name '
+                        'another folder by --lists')
+                plan.append(PlannedRun(
+                    method, labels, seed, run_name(config.stem, labels, seed),
+                    config, [*args.cfg_options, f'labeled_list={path}',
+                             f'randomness.seed={seed}']))
+    for names in ([method for method, _ in args.method],
+                  [run.name for run in plan]):
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f'{", ".join(twice)} stands twice in the plan; '
+                             'names of methods and runs must differ')
+    return plan
+
+
+def check_options(args: argparse.Namespace) -> None:
+    """Do not mix runs of other options in one folder.
+
+    Raises:
+        ValueError: The records were made with other ``--cfg-options``.
+    """
+    path = args.out / OPTIONS
+    # where the data are says nothing about what they are
+    options = sorted(option for option in args.cfg_options
+                     if not option.startswith('data_root='))
+    if path.exists() and (found := json.loads(path.read_text())) != options:
+        raise ValueError(
+            f'{args.out} holds runs with --cfg-options {" ".join(found)}, '
+            f'not {" ".join(options)}; write elsewhere with --out')
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(options) + '\n')
+
+
+def saved_record(run: PlannedRun, folders: list[Path],
+                 length: int | None) -> RunRecord | None:
+    """The record of a run of the right length, None if there is none."""
+    for folder in folders:
+        path = folder / f'{run.name}.json'
+        if not path.is_file():
+            continue
+        record = RunRecord.from_json(run.name, path.read_text())
+        if length is None or record.iterations == length:
+            return record
+        print(f'passed over: {path} is of {record.iterations} iterations, '
+              f'not {length}', file=sys.stderr)
+    return None
+
+
+def find_record(run: PlannedRun,
+                args: argparse.Namespace) -> RunRecord | None:
+    """What a finished run left, None if there is no finished one."""
+    cfg, own = run.cfg, args.out / 'records'
+    record = saved_record(run, [own, *args.records],
+                          cfg.train_cfg.get('max_iters'))
+    work_dir = args.work_root / run.name
+    if record is None and is_finished(cfg, work_dir):
+        found = read_run(run.name, work_dir)
+        record = replace(found, checkpoint_hash=file_hash(found.checkpoint))
+    if record is not None:
+        own.mkdir(parents=True, exist_ok=True)
+        (own / f'{run.name}.json').write_text(record.to_json())
+    return record
+
+
+def train(run: PlannedRun, work_root: Path) -> None:
+    """Train to the end, from where an earlier call stopped.
+
+    Raises:
+        RuntimeError: The training failed.
+    """
+    command = [sys.executable, TRAIN, run.config, '--work-dir',
+               work_root / run.name, '--resume', '--cfg-options',
+               *run.options]
+    if subprocess.run(command).returncode:
+        raise RuntimeError(run.name)
+
+
+def collect(plan: list[PlannedRun],
+            args: argparse.Namespace) -> tuple[Runs, list[str]]:
+    """Find or train every run; what there is, and what failed.
+
+    Curves are written after each new run.
+    """
+    runs: Runs = {run.method: {} for run in plan}
+    failed = []
+    for number, run in enumerate(plan, 1):
+        found = runs[run.method].setdefault(run.labels, [])
+        position = f'[{number}/{len(plan)}] {run.name}'
+        record = find_record(run, args)
+        if record is None and not args.no_train:
+            print(f'{position}: training', flush=True)
+            try:
+                train(run, args.work_root)
+                record = find_record(run, args)
+            except RuntimeError:
+                failed.append(run.name)
+        else:
+            print(f'{position}: {"finished" if record else "not finished"}')
+        if record is not None:
+            found.append(record)
+            if not args.no_train:
+                write(runs, args.out)
+    return runs, failed
+
+
+def write(runs: Runs, out: Path) -> None:
+    """Write the picture, the tables and the data."""
+    path = out / 'label_efficiency'
+    figure = draw_curves(runs)
+    figure.savefig(path.with_suffix('.png'), dpi=150)
+    plt.close(figure)
+    path.with_suffix('.md').write_text(curves_markdown(runs))
+    path.with_suffix('.json').write_text(curves_json(runs))
+
+
+def main() -> None:
+    args = parse_args()
+    matplotlib.use('agg')
+    try:
+        plan = plan_runs(args)
+        check_options(args)
+        runs, failed = collect(plan, args)
+        write(runs, args.out)
+    except (FileNotFoundError, ValueError) as error:
+        sys.exit(f'label_efficiency.py: {error}')
+    print((args.out / 'label_efficiency.md').read_text())
+    print((args.out / 'label_efficiency.png').resolve())
+    if failed:
+        sys.exit(f'failed: {", ".join(failed)}')
+
+
+if __name__ == '__main__':
+    main()
