@@ -1,4 +1,6 @@
-"""FS4 at the paper's size, from MoCo v2 (mmpretrain's configs). Not run yet."""
+"""FS4 at the paper's size, from MoCo v2 of ImageNet, further trained on the same
+images (fs4-iss-mocov2_r50_1xb256-100e_coco-stuff27-224x224.py). Not run yet.
+"""
 _base_ = [
     '../_base_/models/fs4_r50-fpn.py',
     '../_base_/datasets/coco_stuff27_320x320_unlabeled.py',
@@ -7,7 +9,7 @@ _base_ = [
 ]
 
 # ---- frequently modified ----
-iss_checkpoint = 'work_dirs/mocov2_resnet50.pth'  # of mmpretrain
+iss_checkpoint = 'work_dirs/fs4-iss-mocov2_r50_1xb256-100e_coco-stuff27-224x224/epoch_100.pth'
 global_clusters = 50  # of images and their parts
 pyramid_dir = f'work_dirs/fs4-pyramid-mocov2-{global_clusters}_coco-stuff27'
 lr = 1e-3

@@ -369,6 +369,7 @@ def make_pyramid_labels(network: PooledFeatures,
                         seed: int = 0,
                         batch_size: int = 32,
                         num_workers: int = 2,
+                        feature_dir: str | None = None,
                         **cache_options: Any) -> PyramidLabels:
     """Do all steps; see the functions of each for the arguments.
 
@@ -383,13 +384,17 @@ def make_pyramid_labels(network: PooledFeatures,
         seed (int): Of the clustering.
         batch_size (int): Images of a batch.
         num_workers (int): Processes that load images.
+        feature_dir (str, optional): Where the features are, or go, if they
+            serve several numbers of clusters. Defaults to ``features/`` in
+            ``out_dir``.
         **cache_options: Of :class:`FeatureCache`.
 
     Returns:
         PyramidLabels: As written.
     """
     cache = FeatureCache(
-        Path(out_dir) / 'features', network, dataset, **cache_options)
+        feature_dir or Path(out_dir) / 'features', network, dataset,
+        **cache_options)
     cache.fill(batch_size, num_workers)
     if centres is None:
         found = find_centres(cache, num_clusters, seed)
@@ -399,6 +404,7 @@ def make_pyramid_labels(network: PooledFeatures,
     labels = label_views(cache, found, keep)
     if is_main_process():
         path = Path(out_dir) / LABEL_FILE
+        path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix('.partial')
         labels.save(str(partial))
         os.replace(partial, path)

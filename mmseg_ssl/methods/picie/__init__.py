@@ -1,5 +1,6 @@
 from mmseg_ssl.methods.picie.encoders import (
     BilinearFPN,
+    EncoderBackbone,
     PixelEncoder,
     RawPixels,
 )
@@ -18,7 +19,8 @@ from mmseg_ssl.methods.picie.views import (
 )
 
 __all__ = [
-    'MDC', 'BilinearFPN', 'Geometry', 'KMeansSegmentor', 'PiCIE',
-    'PixelClustering', 'PixelEncoder', 'RandomGeometry', 'RandomPhotometry',
-    'RawPixels', 'Views', 'cluster_loss', 'cluster_scores', 'head_weights'
+    'MDC', 'BilinearFPN', 'EncoderBackbone', 'Geometry', 'KMeansSegmentor',
+    'PiCIE', 'PixelClustering', 'PixelEncoder', 'RandomGeometry',
+    'RandomPhotometry', 'RawPixels', 'Views', 'cluster_loss',
+    'cluster_scores', 'head_weights'
 ]

@@ -1,9 +1,13 @@
 """Networks that give each pixel a feature vector."""
+import torch
 import torch.nn.functional as F
 from mmengine.model import BaseModule
+from mmengine.runner import CheckpointLoader
 from mmseg.registry import MODELS
 from mmseg.utils import ConfigType, OptConfigType
 from torch import Tensor, nn
+
+from mmseg_ssl.engine.hooks.preflight_hook import compare_weights
 
 
 @MODELS.register_module()
@@ -53,7 +57,8 @@ class PixelEncoder(BaseModule):
         neck (dict, optional): What fuses its outputs into one map; without
             it, the last output is taken.
         init_cfg (dict, optional): Initialisation of both, e.g. from the
-            ``encoder.`` of another checkpoint.
+            ``encoder.`` of another checkpoint, which must fit in every
+            tensor.
     """
 
     def __init__(self,
@@ -64,10 +69,79 @@ class PixelEncoder(BaseModule):
         self.backbone = MODELS.build(backbone)
         self.neck = MODELS.build(neck) if neck is not None else None
 
+    def init_weights(self) -> None:
+        """Initialise the weights.
+
+        Raises:
+            ValueError: Those of a checkpoint are of another encoder.
+        """
+        if isinstance(self.init_cfg, dict) and (
+                self.init_cfg['type'] == 'Pretrained'):
+            self._check_weights(**self.init_cfg)
+        super().init_weights()
+
+    def _check_weights(self, checkpoint: str, prefix: str | None = None,
+                       **kwargs: str) -> None:
+        """Compare names and shapes with those of a checkpoint.
+
+        What does not fit would keep random values, and mmengine only logs it.
+        """
+        prefix = f'{prefix.rstrip(".")}.' if prefix else ''
+        state = CheckpointLoader.load_checkpoint(
+            checkpoint, map_location='cpu')
+        state = state.get('state_dict', state)
+        mismatch = compare_weights(self, {
+            name.removeprefix(prefix): value for name, value in state.items()
+            if name.startswith(prefix)})
+        if any(mismatch):
+            raise ValueError(
+                f'the weights {prefix!r} in {checkpoint} do not fit this '
+                f'{type(self).__name__}:\n{mismatch.describe()}\n'
+                'Use the encoder of the config that they were trained with')
+
     def forward(self, images: Tensor) -> Tensor:
         """Features (B, D, h, w) of images (B, 3, H, W)."""
         features = self.backbone(images)
         return features[-1] if self.neck is None else self.neck(features)
+
+
+@MODELS.register_module()
+class EncoderBackbone(BaseModule):
+    """A pixel encoder as the backbone of a segmentor that learns classes.
+
+    For ``mmseg.EncoderDecoder`` with a 1x1 convolution as its head
+    (``FCNHead`` with ``num_convs=0``): frozen, the encoder is probed for what
+    its features tell about classes; else it is fine-tuned with them.
+
+    Args:
+        encoder (dict): Config of a :class:`PixelEncoder`, with its
+            ``init_cfg``.
+        frozen (bool): Leave the encoder as it is, in evaluation mode and
+            without gradients. Defaults to False.
+        init_cfg (dict, optional): Initialisation.
+    """
+
+    def __init__(self,
+                 encoder: ConfigType,
+                 frozen: bool = False,
+                 init_cfg: OptConfigType = None) -> None:
+        super().__init__(init_cfg)
+        self.encoder = MODELS.build(encoder)
+        self.frozen = frozen
+        self.encoder.requires_grad_(not frozen)
+
+    def train(self, mode: bool = True) -> 'EncoderBackbone':
+        """Set the mode, which a frozen encoder does not follow."""
+        super().train(mode)
+        if self.frozen:
+            self.encoder.eval()
+        return self
+
+    def forward(self, images: Tensor) -> tuple[Tensor]:
+        """One level: features (B, D, h, w) of images (B, 3, H, W)."""
+        with torch.set_grad_enabled(
+                torch.is_grad_enabled() and not self.frozen):
+            return (self.encoder(images), )
 
 
 @MODELS.register_module()

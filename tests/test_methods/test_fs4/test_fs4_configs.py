@@ -1,5 +1,6 @@
 """Every config of PiCIE and FS4 can be built and run."""
 import copy
+import re
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,11 @@ CONFIG_DIR = Path(__file__).resolve().parents[3] / 'configs'
 CONFIGS = sorted(path for folder in ('picie', 'fs4')
                  for path in (CONFIG_DIR / folder).glob('*.py'))
 PRETRAINING = [path for path in CONFIGS if path.stem.startswith('fs4-iss')]
-CLUSTERING = [path for path in CONFIGS if path not in PRETRAINING]
+# a classifier with labels on the encoder, frozen or not
+LABELED = [path for path in CONFIGS
+           if '-linear' in path.stem or '-finetune' in path.stem]
+CLUSTERING = [path for path in CONFIGS
+              if path not in PRETRAINING and path not in LABELED]
 RUN = ['picie_r18', 'picie-kmeans-pixels', 'picie-kmeans-moco',
        'fs4_r18', 'fs4-context']
 SIZE = (48, 64)  # height, width
@@ -34,6 +39,7 @@ def first_named(start: str) -> Path:
 
 def test_configs_are_found():
     assert len(PRETRAINING) >= 3 and len(CLUSTERING) >= 14
+    assert len(LABELED) >= 11
 
 
 @pytest.mark.parametrize('path', CLUSTERING, ids=name_of)
@@ -66,6 +72,106 @@ def test_builds_and_agrees_with_its_name(path):
     assert 'LoadAnnotations' not in pipeline
     guided = getattr(model, 'global_head', None) is not None
     assert ('RandomPyramidView' in pipeline) == guided
+
+
+def clusters_of_images(cfg: Config) -> tuple:
+    """What has to be the same: made, learned, and named in the folder."""
+    return (cfg.pyramid_labels.num_clusters,
+            cfg.model.global_head.num_clusters, cfg.pyramid_labels.out_dir)
+
+
+@pytest.mark.parametrize('path', CLUSTERING, ids=name_of)
+def test_pyramid_labels_are_those_that_are_read(path):
+    cfg = Config.fromfile(path)
+    if not cfg.model.get('global_head'):
+        return
+    made, learned, folder = clusters_of_images(cfg)
+    assert made in (learned, None)  # None: a classifier layer decides
+    read = cfg.train_dataloader.dataset.pipeline[1]
+    assert read.label_file == f'{folder}/labels.npz'
+    for part in path.stem.split('_')[0].split('-'):
+        if part.endswith('c') and part[:-1].isdigit():
+            assert made == int(part[:-1]) and f'-{made}_' in folder
+
+
+@pytest.mark.parametrize('method, rest', [
+    ('fs4', 'r18-fpn_1xb16-20e_msrc21-112x112'),
+    ('fs4-one-label', 'r18-fpn_1xb16-20e_msrc21-112x112'),
+    ('fs4-one-label', 'r50-fpn_1xb128-10e_coco-stuff27-320x320')])
+def test_the_numbers_of_clusters_of_the_paper_are_there(method, rest):
+    found = {clusters_of_images(Config.fromfile(path))[0]
+             for path in CLUSTERING
+             if re.fullmatch(rf'{method}(-\d+c)?_{rest}', path.stem)}
+    assert found == {25, 50, 100, 200}
+
+
+@pytest.mark.parametrize('path', LABELED, ids=name_of)
+def test_classifier_builds_and_agrees_with_its_name(path):
+    cfg = Config.fromfile(path)
+    model = MODELS.build(cfg.model)
+    kind, _, setting, data = path.stem.split('_')
+    classes = DATASETS.get(cfg.dataset_type).METAINFO['classes']
+    assert model.num_classes == cfg.num_classes == len(classes)
+    assert cfg.val_evaluator.type == 'IoUMetric'
+    batch_size, iters = setting.removeprefix('1xb').split('-')
+    assert cfg.train_dataloader.batch_size == int(batch_size)
+    assert cfg.train_cfg.max_iters == 1000 * int(iters.removesuffix('k'))
+    assert cfg.param_scheduler[0].end == cfg.train_cfg.max_iters
+    # one 1x1 convolution is all there is above the encoder
+    parameters = dict(model.decode_head.named_parameters())
+    assert set(parameters) == {'conv_seg.weight', 'conv_seg.bias'}
+    assert parameters['conv_seg.weight'].shape[2:] == (1, 1)
+    learned = {name.split('.')[0] for name, value in model.named_parameters()
+               if value.requires_grad}
+    labeled = cfg.train_dataloader.dataset.ann_file
+    if '-linear' in kind:
+        assert learned == {'decode_head'} and labeled == ''
+    else:
+        assert learned == {'decode_head', 'backbone'}
+        assert Path(labeled).stem == f'{data.split("-")[-1][:-1]}-seed0'
+
+
+@pytest.mark.parametrize('start', ['picie-linear_', 'fs4-linear_',
+                                   'fs4-finetune_'])
+def test_classifier_learns_on_trained_features(start, shrunken_config,
+                                               tmp_path):
+    path = next(path for path in LABELED if path.stem.startswith(start)
+                and 'msrc21' in path.stem)
+    cfg = shrunken_config(path)
+    encoder = MODELS.build(cfg.model.backbone.encoder)
+    checkpoint = str(tmp_path / 'trained.pth')
+    torch.save(dict(state_dict={
+        f'encoder.{name}': value
+        for name, value in encoder.state_dict().items()}), checkpoint)
+    cfg.model.backbone.encoder.init_cfg.checkpoint = checkpoint
+    cfg.train_cfg = dict(
+        type='IterBasedTrainLoop', max_iters=2, val_interval=2)
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    assert runner.message_hub.get_scalar('val/mIoU').current() >= 0
+    kept = [torch.equal(value.cpu(), encoder.state_dict()[name])
+            for name, value in runner.model.backbone.encoder.state_dict(
+            ).items() if value.is_floating_point()]
+    assert all(kept) if 'linear' in start else sum(kept) < 10
+
+
+def test_weights_of_another_encoder_are_refused(tmp_path):
+    cfg = Config.fromfile(first_named('picie_r18'))
+    cfg.model.encoder.backbone.norm_cfg = dict(type='BN')
+    trained = MODELS.build(cfg.model)
+    path = str(tmp_path / 'picie.pth')
+    torch.save(dict(state_dict=trained.state_dict()), path)
+    cfg = Config.fromfile(next(
+        path for path in LABELED if path.stem.startswith('fs4-linear')))
+    encoder = cfg.model.backbone.encoder
+    encoder.backbone.norm_cfg = dict(type='BN')
+    for prefix, message in (
+            ('encoder.', r"weights 'encoder\.' in .*picie\.pth do not fit "
+             r'this ContextPixelEncoder:\n  not in the checkpoint: context'),
+            ('encoders', "weights 'encoders.' in .* not in the checkpoint")):
+        encoder.init_cfg.update(checkpoint=path, prefix=prefix)
+        with pytest.raises(ValueError, match=f'(?s){message}'):
+            MODELS.build(cfg.model).init_weights()
 
 
 @pytest.mark.parametrize('path', PRETRAINING, ids=name_of)

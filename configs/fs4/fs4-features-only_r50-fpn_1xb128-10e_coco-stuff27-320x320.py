@@ -1,0 +1,3 @@
+"""FS4 whose context looks at features only. Not run yet."""
+_base_ = './fs4_r50-fpn_1xb128-10e_coco-stuff27-320x320.py'
+model = dict(encoder=dict(context=dict(use_raw=False)))

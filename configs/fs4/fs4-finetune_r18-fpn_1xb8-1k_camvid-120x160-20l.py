@@ -1,0 +1,23 @@
+"""Fine-tuning of a trained FS4 with few labels."""
+_base_ = [
+    '../_base_/models/linear_fs4_r18-fpn.py',
+    '../_base_/datasets/camvid_120x160.py',
+    '../_base_/schedules/adam_1k.py',
+    '../_base_/default_runtime.py',
+]
+
+# ---- frequently modified ----
+trained_checkpoint = 'work_dirs/fs4_r18-fpn_1xb16-20e_camvid-120x160/iter_460.pth'
+lr = 3e-4
+
+model = dict(
+    data_preprocessor=dict(size=_base_.crop_size),
+    backbone=dict(
+        frozen=False,
+        encoder=dict(
+            init_cfg=dict(
+                type='Pretrained',
+                checkpoint=trained_checkpoint,
+                prefix='encoder.'))),
+    decode_head=dict(num_classes=_base_.num_classes))
+optim_wrapper = dict(optimizer=dict(lr=lr))
