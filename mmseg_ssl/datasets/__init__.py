@@ -1,7 +1,10 @@
 """Datasets, label splits and on-device augmentation."""
 from mmseg_ssl.datasets.base import CheckedSegDataset
 from mmseg_ssl.datasets.camvid import CamVidDataset
-from mmseg_ssl.datasets.cityscapes import CheckedCityscapesDataset
+from mmseg_ssl.datasets.cityscapes import (
+    CheckedCityscapesDataset,
+    Cityscapes27Dataset,
+)
 from mmseg_ssl.datasets.coco_stuff27 import COCOStuff27Dataset
 from mmseg_ssl.datasets.data_preprocessor import SemiSegDataPreProcessor
 from mmseg_ssl.datasets.folder import FolderDataset, LoadLabelValues
@@ -17,6 +20,7 @@ __all__ = [
     'CamVidDataset',
     'CheckedCityscapesDataset',
     'CheckedSegDataset',
+    'Cityscapes27Dataset',
     'FolderDataset',
     'LoadLabelValues',
     'MSRC21Dataset',

@@ -1,4 +1,4 @@
-"""Halve the images of Cityscapes and write label maps of train ids.
+"""Shrink the images of Cityscapes and write label maps of train ids.
 
 Extract ``leftImg8bit_trainvaltest.zip`` and ``gtFine_trainvaltest.zip``
 (cityscapes-dataset.com) into ``data/cityscapes``::
@@ -11,6 +11,11 @@ size need the train ids alone, beside the other label maps::
     python tools/dataset_tools/convert_cityscapes.py data/cityscapes \
         data/cityscapes --size 2048x1024
 
+PiCIE and FS4 are evaluated on 27 classes, all but void::
+
+    python tools/dataset_tools/convert_cityscapes.py data/cityscapes \
+        --classes 27 --size 1280x640
+
 What is there already is kept, so an interrupted call can be repeated.
 """
 import argparse
@@ -18,6 +23,7 @@ import sys
 from pathlib import Path
 
 from mmseg_ssl.datasets.conversion import convert_cityscapes
+from mmseg_ssl.datasets.conversion.cityscapes import LABEL_SETS
 from mmseg_ssl.datasets.conversion.common import all_cores, num_processes
 
 
@@ -44,6 +50,9 @@ def parse_args() -> argparse.Namespace:
         '--size', type=size, default=(1024, 512), metavar='WxH',
         help='of the images (1024x512)')
     parser.add_argument(
+        '--classes', type=int, choices=sorted(LABEL_SETS), default=19,
+        help='of the label maps (19)')
+    parser.add_argument(
         '--num-procs', type=num_processes, default=all_cores(),
         help='processes (all cores)')
     return parser.parse_args()
@@ -56,7 +65,7 @@ def main() -> None:
         f'{args.source.name}_{height}x{width}')
     try:
         written = convert_cityscapes(
-            args.source, out, args.size, args.num_procs)
+            args.source, out, args.size, args.num_procs, args.classes)
     except (FileNotFoundError, ValueError) as error:
         sys.exit(f'convert_cityscapes.py: {error}')
     print(f'\n{out}: {written} images written, the others were there')

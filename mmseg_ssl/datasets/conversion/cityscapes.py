@@ -1,4 +1,4 @@
-"""Cityscapes at another size, with train ids."""
+"""Cityscapes at another size, with ids of 19 or of 27 classes."""
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -20,13 +20,32 @@ from mmseg_ssl.datasets.conversion.common import (
 from mmseg_ssl.datasets.png import write_label_map
 
 COUNTS = dict(train=2975, val=500)
-IMAGE, IDS, TRAIN_IDS = (
-    '_leftImg8bit.png', '_gtFine_labelIds.png', '_gtFine_labelTrainIds.png')
-# Label ids 0 to 33 of the 19 classes, in their order; the others are void.
-CLASS_IDS = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31,
-             32, 33)
-NEW_IDS = dict.fromkeys(range(34), IGNORE_INDEX) | {
-    old: new for new, old in enumerate(CLASS_IDS)}
+IMAGE, IDS = '_leftImg8bit.png', '_gtFine_labelIds.png'
+
+
+class LabelSet(NamedTuple):
+    """Classes that are kept."""
+
+    suffix: str
+    """Of the label maps."""
+    class_ids: tuple[int, ...]
+    """Which of the label ids 0 to 33, in their order; the others are void."""
+
+    @property
+    def new_ids(self) -> dict[int, int]:
+        """New id of each label id."""
+        return dict.fromkeys(range(34), IGNORE_INDEX) | {
+            old: new for new, old in enumerate(self.class_ids)}
+
+
+# By the number of classes; those of the usual benchmark, and all but void
+# (PiCIE, FS4).
+LABEL_SETS = {
+    19: LabelSet('_gtFine_labelTrainIds.png',
+                 (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27,
+                  28, 31, 32, 33)),
+    27: LabelSet('_gtFine_label27Ids.png', tuple(range(7, 34))),
+}
 
 
 class Job(NamedTuple):
@@ -46,12 +65,13 @@ class Job(NamedTuple):
 
 
 def convert_cityscapes(source: Path, out: Path, size: tuple[int, int],
-                       num_procs: int = 1) -> int:
+                       num_procs: int = 1, num_classes: int = 19) -> int:
     """Write images at ``size``, and label maps of train ids.
 
     The layout stays that of the download. With ``out=source`` and the size
     of the download, 2048x1024, its images stay as they are and label maps of
-    train ids join those of label ids.
+    train ids join those of label ids. Label maps of 19 and of 27 classes may
+    stand in one folder.
 
     Args:
         source (Path): Folder with ``leftImg8bit`` and ``gtFine`` of
@@ -59,6 +79,8 @@ def convert_cityscapes(source: Path, out: Path, size: tuple[int, int],
         out (Path): Folder to write to.
         size (tuple[int, int]): Width and height, in pixels.
         num_procs (int): Processes. Defaults to 1.
+        num_classes (int): 19, train ids, or 27, all classes but void.
+            Defaults to 19.
 
     Returns:
         int: How many images had files to write.
@@ -82,12 +104,14 @@ def convert_cityscapes(source: Path, out: Path, size: tuple[int, int],
                       f'images in {folder / split}/*/')
         jobs += [Job(source, out, name) for name in names]
     require_files([job.label_map(source, IDS) for job in jobs], 'label map')
-    return convert_all(partial(_convert, size=size), jobs, num_procs)
+    return convert_all(
+        partial(_convert, size=size, label_set=LABEL_SETS[num_classes]), jobs,
+        num_procs)
 
 
-def _convert(job: Job, size: tuple[int, int]) -> bool:
+def _convert(job: Job, size: tuple[int, int], label_set: LabelSet) -> bool:
     image_path = job.image(job.out)
-    labels_path = job.label_map(job.out, TRAIN_IDS)
+    labels_path = job.label_map(job.out, label_set.suffix)
     if image_path.exists():
         _check_size(image_path, size)
         if labels_path.exists():
@@ -95,7 +119,7 @@ def _convert(job: Job, size: tuple[int, int]) -> bool:
     else:
         _write_image(job.image(job.source), image_path, size)
     path = job.label_map(job.source, IDS)
-    labels = map_ids(read_ids(path), NEW_IDS, path)
+    labels = map_ids(read_ids(path), label_set.new_ids, path)
     write_label_map(
         labels_path, mmcv.imresize(labels, size, interpolation='nearest'))
     return True
