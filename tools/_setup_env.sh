@@ -1,16 +1,17 @@
 # shellcheck shell=bash
-# Sourced by quickstart.sh and run_tests.sh: one environment, made on demand.
+# Sourced by the scripts that need an environment, which is made on demand.
 #
 #   setup_env REQUIREMENTS...   makes .venv in the project with these files and
 #                               the project itself; instant if nothing changed
 #
-# PYTHON names the interpreter to build on; by default the first of python3 and
+# VENV names another folder. PYTHON names the interpreter to build on; by default the first of python3 and
 # python3.10 to python3.13 that is new enough.
 
 # Threads that spin while they wait cost 5 to 10 times the run time as soon as
 # another process shares the cores; this makes them sleep.
 export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-PASSIVE}
 export PIP_DISABLE_PIP_VERSION_CHECK=1
+VENV=${VENV:-.venv}
 
 _find_python() {
     local candidate candidates=("${PYTHON:-}")
@@ -42,18 +43,18 @@ _once() {  # FILES... -- COMMAND...: unless it ran with these very files
     local files=() stamp
     while [[ $1 != -- ]]; do files+=("$1"); shift; done
     shift
-    stamp=.venv/installed-$(_fingerprint .venv/bin/python "${files[@]}")
+    stamp=$VENV/installed-$(_fingerprint "$VENV/bin/python" "${files[@]}")
     [[ -e $stamp ]] && return
     echo "== environment: installing ${files[*]}"
     "$@" && touch "$stamp"
 }
 
 setup_env() {
-    local base python=.venv/bin/python file
+    local base python=$VENV/bin/python file
     if ! "$python" -c '' 2> /dev/null; then
         base=$(_find_python)
-        echo "== environment: creating .venv with $base"
-        if ! "$base" -m venv --clear .venv; then
+        echo "== environment: creating $VENV with $base"
+        if ! "$base" -m venv --clear "$VENV"; then
             echo "$base cannot make a virtual environment; on Debian and" \
                 "Ubuntu: apt-get install python3-venv" >&2
             return 1
@@ -71,5 +72,5 @@ setup_env() {
     fi
     _once pyproject.toml setup.py -- \
         "$python" -m pip install --no-deps --no-build-isolation -e .
-    source .venv/bin/activate
+    source "$VENV/bin/activate"
 }

@@ -36,9 +36,10 @@ from mmseg_ssl.visualization.run_log import RunRecord
 
 ROOT = Path(__file__).resolve().parents[1]
 BLOCK = re.compile(
-    r'(?P<head><!-- results(?P<by_class> by class)?: (?P<first>[^|\n]+)'
+    r'^(?P<head><!-- results(?P<by_class> by class)?: (?P<first>[^|\n]+)'
     r'(\|(?P<extra>[^\n]+))?\n'
-    r'(?P<rows>.*?)-->\n)(?P<body>.*?)(?P<foot><!-- /results -->)', re.DOTALL)
+    r'(?P<rows>.*?)-->\n)(?P<body>.*?)^(?P<foot><!-- /results -->)',
+    re.DOTALL | re.MULTILINE)
 # {method}_{backbone}-{head}_{gpus}xb{batch}-{schedule}_{dataset}[-{labels}]
 NAME = re.compile(
     r'(?P<method>[^_]+)_(?P<network>[^_]+)_(?P<gpus>\d+)xb(?P<batch>\d+)-'

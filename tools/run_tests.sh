@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Lint, type check and the whole test suite, from nothing but Python and git.
+# Lint, types, documentation and all tests, from nothing but Python and git.
 #
 #   bash tools/run_tests.sh [PYTEST ARGUMENTS]
 #
@@ -8,10 +8,10 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source tools/_setup_env.sh
-setup_env requirements.txt requirements-dev.txt
+setup_env requirements.txt requirements-dev.txt requirements-docs.txt
 
 failed=()
-for check in 'ruff check .' 'mypy' 'codespell'; do
+for check in 'ruff check .' mypy codespell 'bash tools/build_docs.sh'; do
     echo "== $check"
     $check || failed+=("$check")
 done

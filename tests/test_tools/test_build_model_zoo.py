@@ -23,6 +23,10 @@ other: other*
 old rows
 <!-- /results -->
 
+    <!-- results: an example
+    -->
+    <!-- /results -->
+
 <!-- results by class: method
 ReCo: {NAME}
 -->
@@ -83,6 +87,7 @@ def test_tables(build):
     assert 'Not measured yet: other.\n<!-- /results -->' in page
     assert '| method | sky | road |\n' in page
     assert '| ReCo | 91.3 | 8.0 |\n' in page
+    assert '    <!-- results: an example\n    -->\n    <!--' in page
     assert 'Before.' in page and 'After.' in page and 'old rows' not in page
     widths = {line.count('|') for line in page.splitlines()
               if (line.startswith('| ReCo |') and '±' in line)
