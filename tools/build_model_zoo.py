@@ -60,6 +60,7 @@ PARTS = {
 TASKS = {
     'mIoU': 'Semantic Segmentation', 'movable_acc': 'Jigsaw Puzzles',
     'permutation_acc': 'Jigsaw Puzzles', 'nn_acc': 'Patch Retrieval'}
+OTHER_TASK = 'Self-Supervised Pre-Training'
 # Not null: an inferencer would go on with random weights. As the name of a
 # file that does not exist it ends in an error that says what to do.
 NO_WEIGHTS = ('weights of this model (none are hosted; train it, and give '
@@ -182,12 +183,12 @@ def model_entry(config: Path, collection: str, alias: str | None,
     if alias:
         entry['Alias'] = [alias]
     if run is not None:
-        metric = run.metric.split('/')[-1]
+        metric = run.metric_name
         entry['Results'] = [{
-            'Task': TASKS[metric],
+            'Task': TASKS.get(metric, OTHER_TASK),
             'Dataset': dataset_of(name),
             'Metrics': {metric: round(run.score.last, 2),
-                        f'{metric} (best)': round(run.score.best[0], 2)}}]
+                        f'{metric} (best)': round(run.best[0], 2)}}]
         entry['Training log'] = log
     entry['Weights'] = NO_WEIGHTS
     return entry

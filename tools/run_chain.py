@@ -15,6 +15,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from statistics import median
 from typing import NamedTuple
 
 import torch
@@ -29,7 +30,7 @@ from mmseg_ssl.engine.progress import (
     latest_checkpoint,
     requested_config,
 )
-from mmseg_ssl.visualization.run_log import read_scalars
+from mmseg_ssl.visualization.run_log import read_curves
 
 TOOLS = Path(__file__).parent
 # Where checkpoints keep the backbone, of plain models and of Mean Teachers.
@@ -248,21 +249,18 @@ def run_stage(stage: Stage, origin: Path | None,
 
 def report_row(stage: Stage, origin: Path | None) -> str:
     """One stage as a row of a Markdown table."""
-    rows = read_scalars(stage.work_dir)
-    training = [row for row in rows if 'loss' in row]
-    validation = [row for row in rows if 'loss' not in row]
-    seconds = sorted(row['time'] for row in training if 'time' in row)
-    last = training[-1] if training else {}
-    losses = ', '.join(f'{name} {value:.4g}' for name, value in last.items()
+    train, val = read_curves(stage.work_dir)
+    losses = ', '.join(f'{name} {curve.last:.4g}'
+                       for name, curve in train.items()
                        if name.split('.')[-1].startswith('loss'))
-    metrics = validation[-1] if validation else {}
-    scores = ', '.join(f'{name} {value:.2f}'
-                       for name, value in metrics.items()
-                       if name not in ('step', 'time', 'data_time'))
-    median = f'{seconds[len(seconds) // 2]:.2f}' if seconds else '-'
+    scores = ', '.join(f'{name} {curve.last:.2f}'
+                       for name, curve in val.items()
+                       if name not in ('time', 'data_time'))
+    steps = [curve.steps[-1] for curve in train.values()]
+    seconds = f'{median(train["time"].values):.2f}' if 'time' in train else '-'
     before = origin.parent.name if origin else '-'
-    return (f'| {stage.name} | {before} | {last.get("step", "-")} | {median} '
-            f'| {losses or "-"} | {scores or "-"} |')
+    return (f'| {stage.name} | {before} | {max(steps, default="-")} '
+            f'| {seconds} | {losses or "-"} | {scores or "-"} |')
 
 
 def write_report(stages: list[Stage], origins: list[Path | None],

@@ -14,8 +14,8 @@ from mmseg.models import SegDataPreProcessor
 from torch import Tensor
 
 from mmseg_ssl.conventions import IGNORE_INDEX
-from mmseg_ssl.visualization.report import VOID_COLOUR, colour
 
+VOID_COLOUR = (255, 255, 255)
 # inches
 PANEL_WIDTH = 2.4
 GAP = 0.08
@@ -47,6 +47,23 @@ class Swatch:
 
     colour: Sequence[int]
     text: str
+
+
+@dataclass
+class Illustration:
+    """What a model makes of some images, as :func:`draw_panels` takes it."""
+
+    rows: Sequence[Sequence[Panel]]
+    titles: Sequence[str]
+    scale: str = ''
+    notes: Sequence[str] = ()  # lines of text below the picture
+
+
+def colour(labels: np.ndarray, palette: Sequence[Sequence[int]]) -> np.ndarray:
+    """Paint a label map (H, W) with a palette; void is white."""
+    table = np.full((256, 3), VOID_COLOUR, dtype=np.uint8)
+    table[:len(palette)] = palette
+    return table[labels]
 
 
 def denormalize(images: Tensor,
@@ -106,14 +123,30 @@ def save_panels(rows: Sequence[Sequence[Panel]],
                 out: Path,
                 legend: Sequence[Swatch] = (),
                 scale: str = '') -> None:
-    """Lay out rows of panels under column titles and write a PNG.
+    """Write what :func:`draw_panels` draws as a PNG.
+
+    Args:
+        rows (Sequence[Sequence[Panel]]): See :func:`draw_panels`.
+        titles (Sequence[str]): Titles of the columns.
+        out (Path): File to write; its folder is made.
+        legend (Sequence[Swatch]): Colours explained below the panels.
+        scale (str): What the colours of :func:`confidence_panel` mean.
+    """
+    out.parent.mkdir(parents=True, exist_ok=True)
+    draw_panels(rows, titles, legend, scale).savefig(out, dpi=DPI)
+
+
+def draw_panels(rows: Sequence[Sequence[Panel]],
+                titles: Sequence[str],
+                legend: Sequence[Swatch] = (),
+                scale: str = '') -> Figure:
+    """Lay out rows of panels under column titles.
 
     Args:
         rows (Sequence[Sequence[Panel]]): At most as many panels a row as
             titles. The first panel gives the shape of all places; others
             are fitted in.
         titles (Sequence[str]): Titles of the columns.
-        out (Path): File to write; its folder is made.
         legend (Sequence[Swatch]): Colours explained below the panels.
         scale (str): What the colours of :func:`confidence_panel` mean; empty
             where no panel has them.
@@ -154,8 +187,7 @@ def save_panels(rows: Sequence[Sequence[Panel]],
         axes.tick_params(labelsize=SMALL)
         axes.set_ylabel(scale, fontsize=SMALL, rotation=0, ha='right',
                         va='center')
-    out.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(out, dpi=DPI)
+    return figure
 
 
 def _draw(axes: Axes, panel: Panel, title: str) -> None:

@@ -1,8 +1,8 @@
 """One HTML page on any number of trainings, readable without this package.
 
 Curves, a table, per-class IoU, and pictures image / truth / prediction of
-every run. All images are embedded, so the page can be moved or mailed as one
-file.
+every run; of models that predict something else what they show of themselves.
+All images are embedded, so the page can be moved or mailed as one file.
 """
 import base64
 import io
@@ -29,11 +29,12 @@ from mmengine.utils import track_iter_progress
 from mmseg.registry import DATASETS, MODELS
 from PIL import Image
 
-from mmseg_ssl.visualization.run_log import Curve, TrainingRun
+from mmseg_ssl.visualization.panels import Illustration, colour, draw_panels
+from mmseg_ssl.visualization.run_log import LOSS, Curve, TrainingRun
 
-VOID_COLOUR = (255, 255, 255)
-# logged while training, of no interest as a curve
+# logged while training, of no interest as a curve; also ``student.lr``
 _NOT_PLOTTED = ('time', 'data_time', 'memory', 'base_lr', 'lr')
+MEDIA_TYPES = dict(SVG='image/svg+xml', PNG='image/png', JPEG='image/jpeg')
 
 
 @dataclass
@@ -44,6 +45,20 @@ class Picture:
     image: np.ndarray  # (H, W, 3) uint8, RGB
     truth: np.ndarray | None
     predictions: dict[str, np.ndarray]
+
+
+@dataclass
+class Metric:
+    """A metric by which some of the runs are compared.
+
+    Attributes:
+        name (str): As the runs log it.
+        plot (str, optional): The curves as a data URI; None for the loss,
+            which is among those of training.
+    """
+
+    name: str
+    plot: str | None
 
 
 def group_runs(runs: Iterable[TrainingRun]) -> dict[str, list[TrainingRun]]:
@@ -62,8 +77,9 @@ def make_pictures(runs: Sequence[TrainingRun],
     """Let one run of each name predict images of the validation set.
 
     Args:
-        runs (Sequence[TrainingRun]): The first of each name predicts with its
-            last checkpoint.
+        runs (Sequence[TrainingRun]): Of models that predict classes, of the
+            same data. The first of each name predicts with its last
+            checkpoint.
         num_images (int): How many images, evenly spaced in the set.
 
     Returns:
@@ -84,6 +100,31 @@ def make_pictures(runs: Sequence[TrainingRun],
             picture.predictions[name] = predict(model, sample)
         print()
     return pictures, dataset.metainfo
+
+
+def make_illustrations(runs: Iterable[TrainingRun],
+                       num_images: int) -> dict[str, Illustration]:
+    """Let models that predict no classes show what they do.
+
+    Those are asked that have a method ``illustrate(dataset, num_images)``
+    which returns an :class:`~mmseg_ssl.visualization.panels.Illustration`:
+    with images of the validation set, or of the training set where there is
+    no other. The first run of each name has its last checkpoint loaded.
+
+    Returns:
+        dict[str, Illustration]: By name of the run.
+    """
+    shown = {}
+    for name, group in group_runs(runs).items():
+        config = group[0].config
+        init_default_scope(config.get('default_scope', 'mmseg'))
+        if not hasattr(MODELS.get(config.model.type), 'illustrate'):
+            continue
+        print(f'{name} is illustrated', flush=True)
+        loader = config.get('val_dataloader') or config.train_dataloader
+        shown[name] = load_model(group[0]).illustrate(
+            DATASETS.build(loader.dataset), num_images)
+    return shown
 
 
 def load_model(run: TrainingRun) -> BaseModel:
@@ -111,25 +152,19 @@ def _without_predictions(sample: dict[str, Any]) -> Picture:
     return Picture(path.stem, pixels, truth, {})
 
 
-def colour(labels: np.ndarray, palette: Sequence[Sequence[int]]) -> np.ndarray:
-    """Paint a label map (H, W) with a palette; void is white."""
-    table = np.full((256, 3), VOID_COLOUR, dtype=np.uint8)
-    table[:len(palette)] = palette
-    return table[labels]
-
-
 # -------------------------------- curves --------------------------------
 
 
-def plot_miou(groups: dict[str, list[TrainingRun]],
-              colours: dict[str, str]) -> Figure:
-    """Validation mIoU of every run over iterations."""
+def plot_scores(runs: Sequence[TrainingRun],
+                colours: dict[str, str]) -> Figure:
+    """What runs of one metric reached at validations, over iterations."""
     figure, axes = plt.subplots(figsize=(7.2, 3.6), layout='constrained')
-    for name, group in groups.items():
+    for name, group in group_runs(runs).items():
         for i, run in enumerate(group):
-            _plot(axes, run.miou, colours[name], name if i == 0 else None,
+            _plot(axes, run.score, colours[name], name if i == 0 else None,
                   marker='o', markersize=3.5)
-    axes.set(xlabel='iteration', ylabel='validation mIoU (%)', ylim=(0, None))
+    axes.set(xlabel='iteration', ylabel=f'validation {runs[0].metric_name}',
+             ylim=(0, None))
     axes.legend(frameon=False, loc='lower right')
     return figure
 
@@ -145,7 +180,7 @@ def plot_training(groups: dict[str, list[TrainingRun]],
     for name, group in groups.items():
         for run in group:
             for key, curve in run.train.items():
-                if key not in _NOT_PLOTTED:
+                if key.split('.')[-1] not in _NOT_PLOTTED:
                     curves.setdefault(key.removeprefix('decode.'), []).append(
                         (colours[name], curve))
     if not curves:
@@ -156,8 +191,8 @@ def plot_training(groups: dict[str, list[TrainingRun]],
         rows, columns, figsize=(10.8, 2.3 * rows), layout='constrained',
         squeeze=False)
     for (key, logged), axes in zip(curves.items(), grid.flat, strict=False):
-        for colour, curve in logged:
-            _plot(axes, curve, colour)
+        for line_colour, curve in logged:
+            _plot(axes, curve, line_colour)
         axes.set_title(key, fontsize=9)
     for axes in grid.flat[len(curves):]:
         axes.set_axis_off()
@@ -177,21 +212,27 @@ def _plot(axes: Axes, curve: Curve, colour: str, label: str | None = None,
 
 
 def run_rows(runs: Sequence[TrainingRun]) -> list[dict[str, Any]]:
-    """What the table of runs says, with gains over the first name's mean."""
+    """What the table of runs says, with gains over the first name's mean.
+
+    There is no gain over another metric, nor of a loss.
+    """
     groups = group_runs(runs)
-    baseline = mean(run.miou.last for run in groups[runs[0].name])
+    metric = runs[0].metric_name
+    baseline = mean(run.score.last for run in groups[runs[0].name])
     rows = []
     for run in runs:
-        best, best_at = run.miou.best
+        best, best_at = run.best
+        compared = (run.name != runs[0].name and run.metric_name == metric
+                    and metric != LOSS)
         rows.append(dict(
             name=run.name,
             config=run.config_path.stem,
             seed=run.seed,
+            metric=run.metric_name,
             iterations=run.iterations,
-            last=run.miou.last,
-            last_at=run.miou.steps[-1],
-            gain=None if run.name == runs[0].name
-            else run.miou.last - baseline,
+            last=run.score.last,
+            last_at=run.score.steps[-1],
+            gain=run.score.last - baseline if compared else None,
             best=best,
             best_at=best_at,
             seconds=run.seconds_per_iteration,
@@ -205,10 +246,10 @@ def summary_rows(runs: Sequence[TrainingRun]) -> list[dict[str, Any]]:
     rows = []
     for name, group in group_runs(runs).items():
         if len(group) > 1:
-            last = [run.miou.last for run in group]
-            best = [run.miou.best[0] for run in group]
+            last = [run.score.last for run in group]
+            best = [run.best[0] for run in group]
             rows.append(dict(
-                name=name, count=len(group),
+                name=name, count=len(group), metric=group[0].metric_name,
                 last=mean(last), last_std=stdev(last),
                 best=mean(best), best_std=stdev(best)))
     return rows
@@ -247,29 +288,50 @@ def write_report(runs: Sequence[TrainingRun], out: str | Path,
     cycle = plt.rcParams['axes.prop_cycle'].by_key()['color']
     colours = {name: to_hex(cycle[i % len(cycle)])
                for i, name in enumerate(groups)}
+    segmenting = [run for run in runs if run.metric_name == 'mIoU']
     pictures: list[Picture] = []
+    illustrations: dict[str, Illustration] = {}
     metainfo: dict[str, Any] = dict(classes=(), palette=())
     if num_images > 0:
-        pictures, metainfo = make_pictures(runs, num_images)
+        illustrations = make_illustrations(runs, num_images)
+        if segmenting:
+            pictures, metainfo = make_pictures(segmenting, num_images)
     palette = {name: 'rgb({}, {}, {})'.format(*rgb) for name, rgb in
                zip(metainfo['classes'], metainfo['palette'], strict=True)}
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader('mmseg_ssl.visualization'),
-        autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    page = environment.get_template('report.html').render(
+    page = _template().render(
         title=title,
         colours=colours,
         runs=run_rows(runs),
         summary=summary_rows(runs),
-        metric=runs[0].metric,
-        miou_plot=_embed_figure(plot_miou(groups, colours)),
+        metrics=_metrics(runs, colours),
         training_plot=_embed_figure(plot_training(groups, colours)),
         names=list(groups),
         classes=class_rows(groups, palette),
         palette=palette,
-        pictures=[_embed_picture(p, metainfo['palette']) for p in pictures])
+        pictures=[_embed_picture(p, metainfo['palette']) for p in pictures],
+        illustrations=[dict(
+            name=name, notes=shown.notes, source=_embed_figure(
+                draw_panels(shown.rows, shown.titles, scale=shown.scale),
+                'PNG')) for name, shown in illustrations.items()])
     Path(out).parent.mkdir(parents=True, exist_ok=True)
     Path(out).write_text(page, encoding='utf-8')
+
+
+def _template() -> jinja2.Template:
+    return jinja2.Environment(
+        loader=jinja2.PackageLoader('mmseg_ssl.visualization'),
+        autoescape=True, trim_blocks=True,
+        lstrip_blocks=True).get_template('report.html')
+
+
+def _metrics(runs: Sequence[TrainingRun],
+             colours: dict[str, str]) -> list[Metric]:
+    """The metrics of all runs, in the order of the runs."""
+    by_metric: dict[str, list[TrainingRun]] = {}
+    for run in runs:
+        by_metric.setdefault(run.metric_name, []).append(run)
+    return [Metric(name, None if name == LOSS else _embed_figure(
+        plot_scores(group, colours))) for name, group in by_metric.items()]
 
 
 def _embed_picture(picture: Picture,
@@ -287,16 +349,17 @@ def _embed_picture(picture: Picture,
 def _embed_image(pixels: np.ndarray, image_format: str = 'PNG') -> str:
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, image_format)
-    return _data_uri(buffer.getvalue(), f'image/{image_format.lower()}')
+    return _data_uri(buffer.getvalue(), MEDIA_TYPES[image_format])
 
 
-def _embed_figure(figure: Figure | None) -> str | None:
+def _embed_figure(figure: Figure | None,
+                  image_format: str = 'SVG') -> str | None:
     if figure is None:
         return None
     buffer = io.BytesIO()
-    figure.savefig(buffer, format='svg')
+    figure.savefig(buffer, format=image_format.lower())
     plt.close(figure)
-    return _data_uri(buffer.getvalue(), 'image/svg+xml')
+    return _data_uri(buffer.getvalue(), MEDIA_TYPES[image_format])
 
 
 def _data_uri(content: bytes, media_type: str) -> str:

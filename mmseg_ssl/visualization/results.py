@@ -10,7 +10,7 @@ def header(metric: str = 'mIoU', first: str | None = None,
     """Names of the columns and the line below.
 
     Args:
-        metric (str): What the runs are ranked by; percent.
+        metric (str): What the runs are ranked by; shares are in percent.
         first (str, optional): Name of a column of labels before the others.
         extra (Sequence[str]): Keys of further metrics, of which the last
             value is shown.
@@ -24,7 +24,7 @@ def header(metric: str = 'mIoU', first: str | None = None,
 def row(run: RunRecord, label: str | None = None,
         extra: Sequence[str] = ()) -> str:
     """One training; what its record does not tell stays empty."""
-    best, iteration = run.score.best
+    best, iteration = run.best
     seconds, memory = run.seconds_per_iteration, run.peak_memory
     cells = [
         f'`{run.name}`', str(run.seed), str(run.iterations),
@@ -44,7 +44,7 @@ def spread_row(runs: list[RunRecord], label: str,
     if len(seeds) < 2:
         return None
     last = _spread(run.score.last for run in runs)
-    best = _spread(run.score.best[0] for run in runs)
+    best = _spread(run.best[0] for run in runs)
     iterations = {run.iterations for run in runs}
     return table_row([
         label, 'mean and standard deviation', ', '.join(map(str, seeds)),
@@ -109,7 +109,7 @@ def _spread(values: Iterable[float]) -> str:
 
 
 def _common_metric(groups: dict[str, list[RunRecord]]) -> str:
-    metrics = {run.metric.split('/')[-1] for runs in groups.values()
+    metrics = {run.metric_name for runs in groups.values()
                for run in runs}
     if len(metrics) > 1:
         raise ValueError('runs of one table must be ranked by one metric, '

@@ -12,8 +12,13 @@ from mmengine.config import Config
 # a row of mmseg's table: "|  road  | 94.49 | 97.1 |"
 _TABLE_ROW = re.compile(r'^\|\s*(.+?)\s*\|\s*([\d.]+|nan)\s*\|')
 _TABLE_HEAD = re.compile(r'^\|\s*Class\s*\|\s*IoU\s*\|')
-# what ranks trainings: of segmentation, then of the tasks before it
+# what ranks trainings: of segmentation, then of the tasks before it; any
+# other metric if none of these was measured
 _RANKING = ('mIoU', 'movable_acc', 'permutation_acc', 'nn_acc')
+# of training, ranks what is never validated
+LOSS = 'loss'
+# what mmengine logs beside losses and metrics
+_BOOKKEEPING = ('step', 'iter', 'epoch', 'time', 'data_time', 'memory')
 
 
 @dataclass
@@ -30,7 +35,14 @@ class Curve:
     @property
     def best(self) -> tuple[float, int]:
         """The highest value and the iteration that reached it first."""
-        value = max(self.values)
+        return self._first(max(self.values))
+
+    @property
+    def lowest(self) -> tuple[float, int]:
+        """The lowest value and the iteration that reached it first."""
+        return self._first(min(self.values))
+
+    def _first(self, value: float) -> tuple[float, int]:
         return value, self.steps[self.values.index(value)]
 
 
@@ -43,7 +55,8 @@ class RunRecord:
             seed share a name.
         seed (int, optional): Of the random numbers.
         train (dict[str, Curve]): Everything logged while training.
-        val (dict[str, Curve]): Everything logged at validations.
+        val (dict[str, Curve]): Everything logged at validations; empty for
+            a training without any.
         class_iou (dict[str, float]): IoU in percent of every class at the
             last validation, of whom :attr:`metric` is about.
         config_name (str, optional): Stem of the config's file.
@@ -63,13 +76,23 @@ class RunRecord:
 
     @property
     def metric(self) -> str:
-        """The key of :attr:`val` that ranks runs."""
-        return ranking_key(list(self.val))
+        """What ranks runs: a key of :attr:`val`, or else the loss."""
+        return ranking_key(list(self.val)) if self.val else LOSS
+
+    @property
+    def metric_name(self) -> str:
+        """The :attr:`metric` without whose it is, as ``teacher/``."""
+        return self.metric.split('/')[-1]
 
     @property
     def score(self) -> Curve:
-        """What ranks runs, in percent over iterations."""
-        return self.val[self.metric]
+        """What ranks runs, over iterations; shares are in percent."""
+        return self.val[self.metric] if self.val else self.train[LOSS]
+
+    @property
+    def best(self) -> tuple[float, int]:
+        """The best :attr:`score` and the iteration that reached it first."""
+        return self.score.best if self.val else self.score.lowest
 
     @property
     def miou(self) -> Curve:
@@ -125,7 +148,8 @@ class RunRecord:
         }
         return RunRecord(
             name=name, seed=data['seed'], class_iou=data['class_iou'],
-            **{key: data.get(key) for key in _OPTIONAL}, **curves)
+            train=curves['train'], val=curves['val'],
+            **{key: data.get(key) for key in _OPTIONAL})
 
     @property
     def log_hash(self) -> str:
@@ -175,13 +199,18 @@ def mean_iou_key(keys: list[str]) -> str:
 
 
 def ranking_key(keys: list[str]) -> str:
-    """The metric that ranks trainings: mean IoU where there is one."""
-    for metric in _RANKING:
-        key = _key_of(metric, keys)
-        if key is not None:
-            return key
-    raise ValueError(
-        f'none of {", ".join(_RANKING)} among the metrics {sorted(keys)}')
+    """The metric that ranks trainings: mean IoU where there is one.
+
+    ``mIoU`` itself is preferred to ``teacher/mIoU``, and so are the others.
+    """
+    return _ranked_in(keys) or next(
+        key for key in keys if key not in _BOOKKEEPING)
+
+
+def _ranked_in(keys: Iterable[str]) -> str | None:
+    """The first of the metrics that are known to rank trainings."""
+    found = (_key_of(metric, list(keys)) for metric in _RANKING)
+    return next((key for key in found if key is not None), None)
 
 
 def _key_of(metric: str, keys: list[str]) -> str | None:
@@ -204,25 +233,25 @@ def read_run(name: str, work_dir: str | Path) -> TrainingRun:
     A training that was resumed has written several logs; they are joined.
 
     Raises:
-        FileNotFoundError: No training with validations was written there.
+        FileNotFoundError: No training was written there, or one that is to
+            be validated and has not been yet.
     """
     work_dir = Path(work_dir)
-    rows = read_scalars(work_dir)
+    train, val = read_curves(work_dir)
     configs = sorted(work_dir.glob('*.py'), key=lambda p: p.stat().st_mtime)
-    if not rows or not configs:
+    if not (train or val) or not configs:
         raise FileNotFoundError(
             f'{work_dir} is not the work directory of a training (it should '
             'hold a config *.py and <time>/vis_data/scalars.json)')
-    val = _to_curves(row for row in rows if _is_validation(row))
-    if not val:
+    config = Config.fromfile(configs[-1])
+    if not val and (config.get('val_cfg') or LOSS not in train):
         raise FileNotFoundError(f'{work_dir} has no validation in its log yet')
     text = '\n'.join(
         log.read_text() for log in sorted(work_dir.glob('*/*.log')))
-    config = Config.fromfile(configs[-1])
     return TrainingRun(
         name=name,
         seed=config.get('randomness', {}).get('seed'),
-        train=_to_curves(row for row in rows if not _is_validation(row)),
+        train=train,
         val=val,
         class_iou=_read_class_iou(text, val),
         config_name=configs[-1].stem,
@@ -247,9 +276,23 @@ def read_scalars(work_dir: Path) -> list[dict[str, float]]:
     return rows
 
 
+def read_curves(
+        work_dir: Path) -> tuple[dict[str, Curve], dict[str, Curve]]:
+    """What was logged while training, and at validations, by name."""
+    rows = read_scalars(work_dir)
+    return (_to_curves(row for row in rows if not _is_validation(row)),
+            _to_curves(row for row in rows if _is_validation(row)))
+
+
 def _is_validation(row: dict[str, float]) -> bool:
-    return 'loss' not in row and any(
-        key.split('/')[-1] in _RANKING for key in row)
+    """Whether a row is of a validation, whatever its metric.
+
+    mmengine writes it with the time it took but, unlike one of training,
+    without ``iter``. What other hooks write has neither.
+    """
+    if 'iter' in row or LOSS in row:
+        return False
+    return 'time' in row or _ranked_in(row) is not None
 
 
 def _to_curves(rows: Iterable[dict[str, float]]) -> dict[str, Curve]:
@@ -268,7 +311,8 @@ def _read_class_iou(log: str, val: dict[str, Curve]) -> dict[str, float]:
     """Per-class IoU of the last validation, from mmseg's tables in the log.
 
     A validation of teacher and student prints one table each, in the order
-    of their metrics, and repeats the mean of one of them as ``mIoU``.
+    of their metrics, and repeats the mean of one of them as ``mIoU``. Means
+    over parts of the classes have no tables.
     """
     tables: list[dict[str, float]] = []
     for line in log.splitlines():
@@ -279,7 +323,8 @@ def _read_class_iou(log: str, val: dict[str, Curve]) -> dict[str, float]:
     ranked = _key_of('mIoU', list(val))
     if ranked is None:
         return {}
-    printed = [key for key in val if key.endswith('/mIoU')] or [ranked]
+    both = ['teacher/mIoU', 'student/mIoU']
+    printed = [key for key in both if key in val] or [ranked]
     if len(tables) < len(printed):
         return {}
     whose = next((i for i, key in enumerate(printed)

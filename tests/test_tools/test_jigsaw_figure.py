@@ -1,6 +1,4 @@
 """The picture of puzzles, their solution and the accuracy by position."""
-import runpy
-
 import numpy as np
 import pytest
 import torch
@@ -79,15 +77,14 @@ def test_any_image(prepare, call_main, tmp_path, capsys):
     assert (tmp_path / 'a.png').is_file()
 
 
-def test_perfect_solution_is_put_back(project_root, prepare):
-    arrange = runpy.run_path(str(project_root / TOOL))['arrange']
+def test_perfect_solution_is_put_back(prepare):
     model = MODELS.build(Config.fromfile(prepare(FCN)[0]).model)
     position = torch.randperm(9)
     logits = torch.full((9, 9), -9.)
     logits[range(9), position] = 9.
     logits[0] = logits[1]  # two want one place: the likelier gets it
     logits[0, position[1]] = 8.
-    cells, prob = arrange(model, logits, position)
+    cells, prob = model.arrange(logits, position)
     assert torch.equal(cells, position)
     assert prob[0] < 0.01 and (prob[1:] > 0.99).all()
 

@@ -26,7 +26,8 @@ def work_dir(tiny_config, tmp_path):
     logs = folder / '20260101_000000' / 'vis_data'
     logs.mkdir(parents=True)
     cfg.dump(folder / 'tiny.py')
-    (logs / 'scalars.json').write_text('{"mIoU": 12.5, "step": 4}\n')
+    (logs / 'scalars.json').write_text(
+        '{"mIoU": 12.5, "time": 1.0, "step": 4}\n')
     torch.save(dict(state_dict=model.state_dict(), meta=dict(iter=4)),
                folder / 'iter_4.pth')
     (folder / 'last_checkpoint').write_text(str(folder / 'iter_4.pth'))

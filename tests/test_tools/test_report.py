@@ -12,8 +12,8 @@ def test_report_of_logs_alone(tmp_path, run_tool):
         folder.mkdir(parents=True)
         (tmp_path / name / 'c.py').write_text('')
         (folder / 'scalars.json').write_text(
-            json.dumps(dict(loss=1.0, time=1.0, step=5)) + '\n'
-            + json.dumps(dict(mIoU=miou, step=5)) + '\n')
+            json.dumps(dict(loss=1.0, time=1.0, iter=5, step=5)) + '\n'
+            + json.dumps(dict(mIoU=miou, time=1.0, step=5)) + '\n')
     out = tmp_path / 'report.html'
     code, output = run_tool(
         sys.executable, TOOL, out,

@@ -145,6 +145,18 @@ def test_plain_and_wrapped_segmentors_share_a_plot():
                      'loss_unsup': [[0.0] * 3]}
 
 
+def test_rates_of_several_optimisers_are_no_plots():
+    curve = Curve([1, 2], [1.0, 2.0])
+    run = make_run('Two', [1.0], train={
+        'student.lr': curve, 'discriminator.lr': curve, 'lr': curve,
+        'student.base_lr': curve, 'loss_adversarial': curve})
+    figure = report.plot_training(
+        report.group_runs([run]), dict(Two='#000000'))
+    titles = [axes.get_title() for axes in figure.axes if axes.lines]
+    plt.close(figure)
+    assert titles == ['loss_adversarial']
+
+
 def test_nothing_logged_makes_no_training_plot():
     runs = [make_run('Quiet', [1.0], train={})]
     assert report.plot_training(
@@ -155,6 +167,90 @@ def test_page_of_a_single_run(tmp_path):
     report.write_report([make_run('Only', [10.0])], tmp_path / 'r.html', 0)
     page = Page((tmp_path / 'r.html').read_text())
     assert 'Only' in page.text and 'vs.' not in page.text
+
+
+def accuracy_run(name: str, values: list[float], **fields) -> TrainingRun:
+    steps = [100 * (i + 1) for i in range(len(values))]
+    return make_run(name, values, val=dict(movable_acc=Curve(steps, values)),
+                    class_iou={}, **fields)
+
+
+def test_runs_of_different_metrics_are_not_compared(tmp_path):
+    runs = [accuracy_run('Puzzle', [50.0, 70.0]), make_run('Segment', [40.0]),
+            accuracy_run('Harder', [20.0, 30.0]),
+            make_run('Colours', [0.0], val={}, class_iou={})]
+    rows = report.run_rows(runs)
+    assert [row['metric'] for row in rows] == [
+        'movable_acc', 'mIoU', 'movable_acc', 'loss']
+    assert [row['gain'] for row in rows] == [None, None, -40.0, None]
+    report.write_report(runs, tmp_path / 'r.html', num_images=0)
+    page = Page((tmp_path / 'r.html').read_text())
+    assert page.open == []
+    validation = [image['alt'] for image in page.images
+                  if image['alt'].startswith('validation')]
+    assert validation == ['validation movable_acc over iterations',
+                          'validation mIoU over iterations']
+    assert 'movable_acc, mIoU, loss on the validation set' in page.text
+    assert 'The loss is of training.' in page.text
+
+
+def test_page_of_a_run_without_validations(tmp_path):
+    runs = [make_run('Colours', [], val={}, class_iou={}, train=dict(
+        loss=Curve([1, 2, 3], [5.0, 0.5, 0.725])))]
+    report.write_report(runs, tmp_path / 'r.html', num_images=0)
+    page = Page((tmp_path / 'r.html').read_text())
+    assert page.open == []
+    assert 'loss last' in page.text and '0.725' in page.text
+    assert '0.5 (2)' in page.text and 'Validation' not in page.text
+
+
+PUZZLES = dict(
+    type='JigsawFCN',
+    data_preprocessor=dict(
+        type='SegDataPreProcessor', mean=[120.] * 3, std=[60.] * 3),
+    backbone=dict(
+        type='ResNet', depth=18, base_channels=4, stem_channels=4),
+    head=dict(type='PatchPositionHead', in_channels=32, hidden_channels=8))
+
+
+@pytest.fixture
+def puzzle_run(scenes_on_disk, tmp_path):
+    torch.save(dict(state_dict=MODELS.build(PUZZLES).state_dict()),
+               tmp_path / 'iter_2.pth')
+    (tmp_path / 'last_checkpoint').write_text('iter_2.pth')
+    dataset = dict(
+        type='UnlabeledDataset', data_root=str(scenes_on_disk),
+        data_prefix=dict(img_path='img_dir/val'),
+        pipeline=[dict(type='LoadImageFromFile'),
+                  dict(type='Resize', scale=(99, 96)),
+                  dict(type='PackSegInputs')])
+    return accuracy_run('Puzzle', [50.0], work_dir=tmp_path, config=Config(
+        dict(model=PUZZLES, val_dataloader=dict(dataset=dataset))))
+
+
+def test_puzzles_are_shown_and_solved(puzzle_run, tmp_path):
+    report.write_report([puzzle_run], tmp_path / 'r.html', num_images=2)
+    page = Page((tmp_path / 'r.html').read_text())
+    assert page.open == []
+    picture, = (image for image in page.images if image['alt'] == 'Puzzle')
+    encoded = picture['src'].partition('data:image/png;base64,')[2]
+    pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(encoded))))
+    assert pixels[..., :3].std() > 20
+    # shares of three images, all of them, by position
+    shares = page.text.partition('by position: ')[2].split()[:9]
+    assert {float(share) for share in shares} <= {0.0, 33.3, 66.7, 100.0}
+
+
+def test_illustration_of_puzzles(puzzle_run):
+    shown = report.make_illustrations([puzzle_run], 2)['Puzzle']
+    assert [len(row) for row in shown.rows] == [4, 4, 1]
+    image, puzzle, restored, _ = shown.rows[0]
+    for panel in (puzzle, restored):  # the same patches elsewhere
+        assert np.array_equal(np.sort(panel.pixels, axis=None),
+                              np.sort(image.pixels, axis=None))
+    centre = np.s_[32:64, 33:66]
+    assert np.array_equal(puzzle.pixels[centre], image.pixels[centre])
+    assert not np.array_equal(puzzle.pixels, image.pixels)
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ import pytest
 from mmseg_ssl.visualization.run_log import (
     RunRecord,
     file_hash,
-    mean_iou_key,
     ranking_key,
+    read_curves,
     read_run,
 )
 
@@ -39,6 +39,10 @@ def train_line(step: int, loss: float, **more: float) -> dict:
     return dict(loss=loss, time=0.5, iter=step, step=step, **more)
 
 
+def val_line(step: int, **metrics: float) -> dict:
+    return dict(**metrics, data_time=0.01, time=0.1, step=step)
+
+
 @pytest.fixture
 def work_dir(tmp_path):
     (tmp_path / 'my_config.py').write_text('randomness = dict(seed=3)\n')
@@ -49,17 +53,17 @@ def test_a_run_of_one_session(work_dir):
     write_session(work_dir, '20260101_000000', [
         train_line(1, 2.0, memory=900.0),
         train_line(2, 1.0, memory=950.0) | dict(time=9.0),
-        dict(aAcc=70.0, mIoU=40.0, time=0.1, step=2),
+        val_line(2, aAcc=70.0, mIoU=40.0),
         train_line(3, 0.5),
         train_line(4, 0.25),
-        dict(aAcc=60.0, mIoU=35.0, time=0.1, step=4),
+        val_line(4, aAcc=60.0, mIoU=35.0),
     ], TABLE.format('10.00', '20.00') + TABLE.format('30.00', '40.00'))
     run = read_run('mine', work_dir)
     assert run.name == 'mine' and run.config_path.stem == 'my_config'
     assert run.train['loss'].steps == [1, 2, 3, 4]
     assert run.train['loss'].values == [2.0, 1.0, 0.5, 0.25]
-    assert run.miou.last == 35.0
-    assert run.miou.best == (40.0, 2)
+    assert run.score.last == 35.0
+    assert run.score.best == (40.0, 2)
     assert (run.iterations, run.seed) == (4, 3)
     assert run.seconds_per_iteration == 0.5  # the pause at 2 does not count
     assert run.peak_memory == 950.0
@@ -70,62 +74,97 @@ def test_a_run_of_one_session(work_dir):
 def test_a_resumed_run_continues_the_curves(work_dir):
     """The first session went to 4, its last checkpoint was that of 2."""
     write_session(work_dir, '20260101_000000', [
-        train_line(1, 9.0), train_line(2, 8.0), dict(mIoU=10.0, step=2),
-        train_line(3, -1.0), train_line(4, -1.0), dict(mIoU=-1.0, step=4)])
+        train_line(1, 9.0), train_line(2, 8.0), val_line(2, mIoU=10.0),
+        train_line(3, -1.0), train_line(4, -1.0), val_line(4, mIoU=-1.0)])
     write_session(work_dir, '20260102_000000', [
-        train_line(3, 7.0), train_line(4, 6.0), dict(mIoU=20.0, step=4)])
+        train_line(3, 7.0), train_line(4, 6.0), val_line(4, mIoU=20.0)])
     run = read_run('mine', work_dir)
     assert run.train['loss'].values == [9.0, 8.0, 7.0, 6.0]
-    assert run.miou.values == [10.0, 20.0]
+    assert run.score.values == [10.0, 20.0]
 
 
 def test_a_run_that_was_started_anew(work_dir):
     write_session(work_dir, '20260101_000000', [
         train_line(step, -1.0) for step in range(1, 9)])
     write_session(work_dir, '20260102_000000', [
-        train_line(1, 5.0), dict(mIoU=20.0, step=1)])
+        train_line(1, 5.0), val_line(1, mIoU=20.0)])
     run = read_run('mine', work_dir)
     assert run.train['loss'].values == [5.0]
     assert run.iterations == 1
 
 
 def test_teacher_and_student(work_dir):
-    validation = {'teacher/mIoU': 50.0, 'student/mIoU': 45.0, 'step': 1}
+    validation = val_line(1, **{'teacher/mIoU': 50.0, 'student/mIoU': 45.0})
     write_session(
         work_dir, '20260101_000000', [train_line(1, 1.0), validation],
         TABLE.format('60.00', '40.00') + TABLE.format('50.00', '40.00'))
     run = read_run('mine', work_dir)
-    assert run.metric == 'teacher/mIoU' and run.miou.last == 50.0
+    assert run.metric == 'teacher/mIoU' and run.score.last == 50.0
     assert run.class_iou['sky'] == 60.0
 
 
 @pytest.mark.parametrize('predicts, sky', [('teacher', 60.0),
                                            ('student', 50.0)])
 def test_the_network_that_predicts_is_named_plainly(work_dir, predicts, sky):
-    validation = {'teacher/mIoU': 50.0, 'student/mIoU': 45.0, 'step': 1}
+    validation = val_line(1, **{'teacher/mIoU': 50.0, 'student/mIoU': 45.0})
     validation['mIoU'] = validation[f'{predicts}/mIoU']
     write_session(
         work_dir, '20260101_000000', [train_line(1, 1.0), validation],
         TABLE.format('60.00', '40.00') + TABLE.format('50.00', '40.00'))
     run = read_run('mine', work_dir)
     assert run.metric == 'mIoU'
-    assert run.miou.last == validation[f'{predicts}/mIoU']
+    assert run.score.last == validation[f'{predicts}/mIoU']
     assert run.class_iou['sky'] == sky
 
 
-def test_mean_iou_key():
-    assert mean_iou_key(['aAcc', 'student/mIoU', 'mIoU']) == 'mIoU'
-    with pytest.raises(ValueError, match=r"no mIoU among .*\['aAcc'\]"):
-        mean_iou_key(['aAcc'])
+@pytest.mark.parametrize('keys, best', [
+    (['aAcc', 'student/mIoU', 'mIoU'], 'mIoU'),
+    (['mAcc', 'teacher/mIoU', 'student/mIoU'], 'teacher/mIoU'),
+    (['nn_mAcc', 'nn_acc', 'time'], 'nn_acc'),
+    (['movable_acc', 'acc'], 'movable_acc'),
+    (['time', 'purity', 'other'], 'purity')])
+def test_ranking_key(keys, best):
+    assert ranking_key(keys) == best
+
+
+def test_a_run_that_is_never_validated(work_dir):
+    write_session(work_dir, '20260101_000000', [
+        train_line(1, 2.0), train_line(2, 0.5), train_line(3, 1.0)])
+    run = read_run('mine', work_dir)
+    assert (run.metric, run.score.last, run.best) == ('loss', 1.0, (0.5, 2))
+    record = RunRecord.from_json('mine', run.to_json())
+    assert (record.val, record.metric, record.log_hash) == (
+        {}, 'loss', run.log_hash)
+
+
+def test_what_hooks_log_is_no_validation(work_dir):
+    write_session(work_dir, '20260101_000000', [
+        train_line(1, 2.0), val_line(1, mIoU=60.0),
+        {'class_similarity/features': 0.5, 'step': 1}])
+    write_session(work_dir, '20260102_000000', [
+        dict(mIoU=61.0, step=2)])  # of a runner without a timer
+    train, val = read_curves(work_dir)
+    assert val['mIoU'].values == [60.0, 61.0]
+    assert train['class_similarity/features'].values == [0.5]
+    assert set(val) == {'mIoU', 'time', 'data_time'}
+
+
+def test_parts_of_the_classes_have_no_tables(work_dir):
+    metrics = {'mIoU': 50.0, 'things/mIoU': 40.0, 'stuff/mIoU': 60.0}
+    write_session(
+        work_dir, '20260101_000000',
+        [val_line(1, **metrics), val_line(2, **metrics)],
+        TABLE.format('10.00', '20.00') + TABLE.format('60.00', '40.00'))
+    assert read_run('mine', work_dir).class_iou['sky'] == 60.0
 
 
 def test_the_numbers_decide_the_hash(work_dir):
-    lines = [train_line(1, 1.0), dict(mIoU=1.0, step=1)]
+    lines = [train_line(1, 1.0), val_line(1, mIoU=1.0)]
     write_session(work_dir, '20260101_000000', lines, 'some log')
     first = read_run('a', work_dir)
     assert len(first.log_hash) == 8
     assert first.log_hash == read_run('b', work_dir).log_hash
-    write_session(work_dir, '20260101_000001', [dict(mIoU=1.1, step=2)])
+    write_session(work_dir, '20260101_000001', [val_line(2, mIoU=1.1)])
     assert first.log_hash != read_run('a', work_dir).log_hash
 
 
@@ -133,7 +172,7 @@ def test_a_record_gives_the_run_back(work_dir):
     write_session(
         work_dir, '20260101_000000', [
             train_line(1, 1 / 3, memory=900.0),
-            dict(mIoU=40.123456789, step=1)
+            val_line(1, mIoU=40.123456789)
         ], TABLE.format('60.00', '40.00'))
     run = read_run('mine', work_dir)
     text = run.to_json()
@@ -142,20 +181,20 @@ def test_a_record_gives_the_run_back(work_dir):
     assert record.log_hash == run.log_hash
     assert hashlib.sha256(text.encode()).hexdigest().startswith(run.log_hash)
     assert record.seed == 3
-    assert record.miou.best == (40.1235, 1)
+    assert record.score.best == (40.1235, 1)
     assert record.train['loss'].values == [0.333333]
     assert record.class_iou['sky'] == 60.0
 
 
 def test_no_memory_and_no_time(work_dir):
-    write_session(work_dir, '20260101_000000', [dict(mIoU=1.0, step=1)])
+    write_session(work_dir, '20260101_000000', [val_line(1, mIoU=1.0)])
     run = read_run('mine', work_dir)
     assert run.peak_memory is None and run.seconds_per_iteration is None
     assert run.class_iou == {}
 
 
 def test_moved_checkpoint(work_dir):
-    write_session(work_dir, '20260101_000000', [dict(mIoU=1.0, step=1)])
+    write_session(work_dir, '20260101_000000', [val_line(1, mIoU=1.0)])
     run = read_run('mine', work_dir)
     with pytest.raises(FileNotFoundError, match='holds no checkpoint'):
         _ = run.checkpoint
@@ -168,7 +207,8 @@ def test_folder_without_a_training(tmp_path):
         read_run('mine', tmp_path)
 
 
-def test_training_without_a_validation(work_dir):
+def test_training_that_is_to_be_validated(work_dir):
+    (work_dir / 'my_config.py').write_text("val_cfg = dict(type='ValLoop')")
     write_session(work_dir, '20260101_000000', [train_line(1, 1.0)])
     with pytest.raises(FileNotFoundError, match='no validation'):
         read_run('mine', work_dir)
@@ -176,14 +216,15 @@ def test_training_without_a_validation(work_dir):
 
 def test_ranking_of_other_tasks(work_dir):
     write_session(work_dir, '20260101_000000', [
-        train_line(1, 1.0, movable_acc=3.0), dict(movable_acc=20.0, step=1)])
+        train_line(1, 1.0, movable_acc=3.0), val_line(1, movable_acc=20.0)])
     run = read_run('mine', work_dir)
     assert run.metric == 'movable_acc' and run.score.values == [20.0]
     assert run.train['movable_acc'].values == [3.0]
+    assert run.best == (20.0, 1) and run.class_iou == {}
     with pytest.raises(ValueError, match='no mIoU among'):
         _ = run.miou
-    with pytest.raises(ValueError, match=r"none of mIoU, .* \['aAcc'\]"):
-        ranking_key(['aAcc'])
+    record = RunRecord.from_json('mine', run.to_json())
+    assert (record.best, record.metric_name) == ((20.0, 1), 'movable_acc')
 
 
 @pytest.mark.parametrize('log, device', [
@@ -195,7 +236,7 @@ def test_ranking_of_other_tasks(work_dir):
 ])
 def test_device_is_read_from_the_log(work_dir, log, device):
     write_session(
-        work_dir, '20260101_000000', [dict(mIoU=1.0, step=1)], log)
+        work_dir, '20260101_000000', [val_line(1, mIoU=1.0)], log)
     run = read_run('mine', work_dir)
     assert (run.device, run.config_name) == (device, 'my_config')
     record = RunRecord.from_json('mine', run.to_json())

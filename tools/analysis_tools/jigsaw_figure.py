@@ -10,38 +10,23 @@ too.
 """
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-import torch
 from mmengine.config import Config
-from mmengine.dataset import Compose, pseudo_collate
+from mmengine.dataset import Compose
 from mmengine.device import get_device
 from mmengine.logging import MMLogger
 from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import init_default_scope
 from mmengine.runner import load_checkpoint
 from mmseg.registry import DATASETS, MODELS
-from scipy.optimize import linear_sum_assignment
-from torch import Tensor
 
 import mmseg_ssl  # noqa: F401  (registers what configs name)
 from mmseg_ssl.engine.environment import CfgOptionsAction, apply_cfg_options
 from mmseg_ssl.engine.hooks.preflight_hook import check_checkpoint
-from mmseg_ssl.methods.jigsaw import (
-    JigsawModel,
-    JigsawPermutation,
-    place_patches,
-    restore_patches,
-)
-from mmseg_ssl.visualization.panels import (
-    Panel,
-    confidence_panel,
-    denormalize,
-    save_panels,
-)
-
-TITLES = ['image', 'puzzle', 'put back', 'probability of the true place']
+from mmseg_ssl.methods.jigsaw import JigsawModel
+from mmseg_ssl.visualization.panels import save_panels
 
 
 def parse_args() -> argparse.Namespace:
@@ -78,12 +63,11 @@ def load_model(cfg: Config, checkpoint: str) -> JigsawModel:
     return model
 
 
-def load_samples(cfg: Config, images: list[str] | None) -> list[dict]:
+def load_samples(cfg: Config, images: list[str] | None) -> Sequence[dict]:
     """The images after the validation pipeline."""
     dataset_cfg = cfg.val_dataloader.dataset
     if images is None:
-        dataset = DATASETS.build(dataset_cfg)
-        return [dataset[i] for i in range(len(dataset))]
+        return DATASETS.build(dataset_cfg)
     missing = [path for path in images if not Path(path).is_file()]
     if missing:
         raise FileNotFoundError(f'no such image: {", ".join(missing)}')
@@ -92,65 +76,6 @@ def load_samples(cfg: Config, images: list[str] | None) -> list[dict]:
         pipeline(dict(img_path=path, seg_fields=[], reduce_zero_label=False,
                       label_map=None)) for path in images
     ]
-
-
-def arrange(model: JigsawModel, logits: Tensor,
-            position: Tensor) -> tuple[Tensor, Tensor]:
-    """Where a model puts the patches of a puzzle.
-
-    A patch-wise classifier may want one place for two patches; here every
-    patch gets its own, so that their log-probabilities sum up highest.
-
-    Args:
-        model (JigsawModel): Made the logits.
-        logits (Tensor): Shape (N, N), or (P, ) of a permutation.
-        position (Tensor): True cells, shape (N, ).
-
-    Returns:
-        tuple[Tensor, Tensor]: Cell of each patch, a permutation, and the
-        probability of its true cell, both of shape (N, ).
-    """
-    prob = logits.float().softmax(dim=-1)
-    if isinstance(model, JigsawPermutation):
-        # of all members of the set that put a patch where it belongs
-        agree = model.permutations == position
-        return model.permutations[prob.argmax()], prob @ agree.float()
-    cost = -logits.float().log_softmax(dim=1).cpu().numpy()
-    _, cells = linear_sum_assignment(cost)
-    true = prob.gather(1, position[:, None])[:, 0]
-    return torch.as_tensor(cells, device=position.device), true
-
-
-def by_cell(values: Tensor, grid: int, size: tuple[int, int]) -> Tensor:
-    """Paint one value per patch, (N, ), as a map (H, W)."""
-    height, width = size[0] // grid, size[1] // grid
-    cells = values.float().view(grid, grid)
-    return cells.repeat_interleave(height, 0).repeat_interleave(width, 1)
-
-
-@torch.no_grad()
-def solve(model: JigsawModel,
-          sample: dict) -> tuple[list[Panel], Tensor]:
-    """The panels of one image, and which cells were recognised, (N, )."""
-    batch = model.data_preprocessor(pseudo_collate([sample]))
-    images, data_sample = batch['inputs'], batch['data_samples'][0]
-    _, position = model.fixed_puzzles([data_sample], images.device)
-    logits = model.solve(model.make_puzzles(images, position))[0]
-    predicted, true_prob = arrange(model, logits, position[0])
-    # as the network sees it but for the colours of normalised tiles
-    puzzle = place_patches(images, position, model.grid, model.gap)
-    restored = restore_patches(puzzle, predicted[None], model.grid)
-    right = predicted == position[0]
-    pictures = [denormalize(x, model.data_preprocessor)[0]
-                for x in (images, puzzle, restored)]
-    panels = [
-        Panel(pictures[0], Path(data_sample.img_path).stem),
-        Panel(pictures[1]),
-        Panel(pictures[2], f'{int(right.sum())} of {len(right)} in place'),
-        confidence_panel(by_cell(true_prob, model.grid, puzzle.shape[2:]),
-                         'patches as in the puzzle'),
-    ]
-    return panels, right.float()[position[0].argsort()]
 
 
 def main() -> None:
@@ -162,24 +87,12 @@ def main() -> None:
     try:
         model = load_model(cfg, args.checkpoint)
         samples = load_samples(cfg, args.images)
-        solved = [solve(model, sample) for sample in samples]
+        illustration = model.illustrate(samples, args.num)
     except (FileNotFoundError, ValueError) as error:
         sys.exit(f'jigsaw_figure.py: {error}')
-
-    num = min(args.num, len(solved))
-    picked = np.linspace(0, len(solved) - 1, num).round().astype(int)
-    rows = [solved[i][0] for i in picked]
-    accuracy = torch.stack([right for _, right in solved]).mean(dim=0)
-    size = rows[0][0].pixels.shape[:2]
-    rows.append([confidence_panel(
-        by_cell(accuracy, model.grid, size),
-        f'share in place, {len(solved)} image(s)')])
-    save_panels(rows, TITLES, args.out, scale='probability, share ')
-    cells = accuracy.view(model.grid, model.grid).cpu() * 100
-    print('in place, percent, by position:')
-    for row in cells.tolist():
-        print('  ' + ' '.join(f'{value:5.1f}' for value in row))
-    print(args.out)
+    save_panels(illustration.rows, illustration.titles, args.out,
+                scale=illustration.scale)
+    print(*illustration.notes, args.out, sep='\n')
 
 
 if __name__ == '__main__':

@@ -42,8 +42,8 @@ def main() -> None:
     except FileNotFoundError as error:
         sys.exit(f'report.py: {error}')
     for run in runs:
-        print(f'{run.name}: {run.miou.last:.1f} mIoU at iteration '
-              f'{run.miou.steps[-1]} (best {run.miou.best[0]:.1f})')
+        print(f'{run.name}: {run.score.last:.1f} {run.metric_name} at '
+              f'iteration {run.score.steps[-1]} (best {run.best[0]:.1f})')
     print(args.out.resolve())
 
 

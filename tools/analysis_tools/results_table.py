@@ -2,7 +2,8 @@
 
 ``python tools/analysis_tools/results_table.py WORK_DIR [WORK_DIR ...]``
 prints one row per work directory: config, seed, what ranks runs of its kind
-(mean IoU of segmentation; last and best), peak memory, device, and the first
+(mean IoU of segmentation; last and best; the loss of training where nothing is
+validated), peak memory, device, and the first
 digits of the SHA-256 of the record and of the last checkpoint. ``--save DIR``
 writes the records, a few kilobytes each, so that a number can be traced to
 what produced it; given a record instead of a work directory, the tool prints
@@ -51,8 +52,9 @@ def main() -> None:
         except (FileNotFoundError, ValueError) as error:
             print(f'passed over: {error}', file=sys.stderr)
             continue
-        if run.metric != metric:
-            metric = run.metric
+        if run.metric_name != metric:  # a table of its own
+            print('' if metric is None else '\n', end='')
+            metric = run.metric_name
             print(header(metric))
         print(row(run), flush=True)
         if args.save:

@@ -1,7 +1,9 @@
 """What both jigsaw tasks share: puzzles in, cross entropy out."""
 import zlib
 from abc import abstractmethod
+from collections.abc import Sequence
 from pathlib import PurePath
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -13,7 +15,9 @@ from torch import Tensor
 
 from mmseg_ssl.datasets.padding import refuse_padding
 from mmseg_ssl.methods.jigsaw.guards import drop_colour, normalize_tiles
+from mmseg_ssl.methods.jigsaw.illustration import illustrate_puzzles
 from mmseg_ssl.methods.jigsaw.puzzle import place_patches, random_shifts
+from mmseg_ssl.visualization.panels import Illustration
 
 
 class JigsawModel(BaseModel):
@@ -95,6 +99,20 @@ class JigsawModel(BaseModel):
     def accuracy(self, prediction: Tensor, target: Tensor) -> Tensor:
         """Share of right answers in a batch, for the log."""
 
+    @abstractmethod
+    def arrange(self, logits: Tensor,
+                position: Tensor) -> tuple[Tensor, Tensor]:
+        """Where the model puts the patches of one puzzle.
+
+        Args:
+            logits (Tensor): Of :meth:`solve`, shape (..., classes).
+            position (Tensor): True cells, shape (N, ).
+
+        Returns:
+            tuple[Tensor, Tensor]: Cell of each patch, a permutation, and the
+            probability of its true cell, both of shape (N, ).
+        """
+
     def make_puzzles(self, images: Tensor, position: Tensor,
                      shift: Tensor | None = None) -> Tensor:
         """Cut images into patches and put them where they are told to.
@@ -175,6 +193,11 @@ class JigsawModel(BaseModel):
                                            logits.argmax(dim=-1)):
             self.store(sample, true, predicted)
         return data_samples
+
+    def illustrate(self, dataset: Sequence[dict[str, Any]],
+                   num: int) -> Illustration:
+        """Show how it solves puzzles; see :func:`illustrate_puzzles`."""
+        return illustrate_puzzles(self, dataset, num)
 
     def fixed_puzzles(self, data_samples: SampleList,
                       device: torch.device) -> tuple[Tensor, Tensor]:

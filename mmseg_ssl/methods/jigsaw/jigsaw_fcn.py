@@ -7,6 +7,7 @@ from mmengine.model import BaseModule
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from mmseg.utils import ConfigType, OptConfigType
+from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 
 from mmseg_ssl.backbones import output_receptive_field
@@ -129,6 +130,26 @@ class JigsawFCN(JigsawModel):
         """Write ``position`` and ``pred_position``, for PatchAccuracy."""
         sample.position = target
         sample.pred_position = prediction
+
+    def arrange(self, logits: Tensor,
+                position: Tensor) -> tuple[Tensor, Tensor]:
+        """Where the model puts the patches of one puzzle.
+
+        It may want one place for two patches; here every patch gets its own,
+        so that their log-probabilities sum up highest.
+
+        Args:
+            logits (Tensor): Shape (N, N).
+            position (Tensor): True cells, shape (N, ).
+
+        Returns:
+            tuple[Tensor, Tensor]: See :meth:`JigsawModel.arrange`.
+        """
+        log_prob = logits.float().log_softmax(dim=1)
+        _, cells = linear_sum_assignment(
+            log_prob.cpu().numpy(), maximize=True)
+        true = log_prob.exp().gather(1, position[:, None])[:, 0]
+        return torch.as_tensor(cells, device=position.device), true
 
     def accuracy(self, prediction: Tensor, target: Tensor) -> Tensor:
         """Accuracy over the movable patches; the centre is no merit."""

@@ -128,6 +128,22 @@ class JigsawPermutation(JigsawModel):
         sample.permutation = target
         sample.pred_permutation = prediction
 
+    def arrange(self, logits: Tensor,
+                position: Tensor) -> tuple[Tensor, Tensor]:
+        """Where the likeliest permutation puts the patches of one puzzle.
+
+        Args:
+            logits (Tensor): Shape (P, ).
+            position (Tensor): True cells, shape (N, ).
+
+        Returns:
+            tuple[Tensor, Tensor]: See :meth:`JigsawModel.arrange`; a cell is
+            as likely as all members of the set together that have it.
+        """
+        prob = logits.float().softmax(dim=0)
+        agree = self.permutations == position
+        return self.permutations[prob.argmax()], prob @ agree.float()
+
     def accuracy(self, prediction: Tensor, target: Tensor) -> Tensor:
         """Share of puzzles that are told from all others of the set."""
         return (prediction == target).float().mean()
