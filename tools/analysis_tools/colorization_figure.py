@@ -10,23 +10,20 @@ import argparse
 import sys
 from pathlib import Path
 
-import numpy as np
 import torch
 from mmengine.config import Config
-from mmengine.dataset import pseudo_collate
 from mmengine.device import get_device
 from mmengine.logging import MMLogger
 from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import init_default_scope
 from mmengine.runner import load_checkpoint
 from mmseg.registry import DATASETS, MODELS
-from torch import Tensor
 
 import mmseg_ssl  # noqa: F401  (registers what configs name)
 from mmseg_ssl.engine.environment import CfgOptionsAction
 from mmseg_ssl.engine.hooks.preflight_hook import check_checkpoint
 from mmseg_ssl.methods.colorization import Colorization
-from mmseg_ssl.visualization.panels import Panel, save_panels
+from mmseg_ssl.visualization.panels import save_panels
 
 
 def parse_args() -> argparse.Namespace:
@@ -73,29 +70,6 @@ def build_dataset(folder: Path, side: int) -> torch.utils.data.Dataset:
         ]))
 
 
-def square_panel(image: Tensor, caption: str) -> Panel:
-    """The central square of an image (3, H, W) in [0, 1]."""
-    height, width = image.shape[1:]
-    side = min(height, width)
-    top, left = (height - side) // 2, (width - side) // 2
-    image = image[:, top:top + side, left:left + side]
-    pixels = (255 * image).round().byte().permute(1, 2, 0)
-    return Panel(pixels.cpu().numpy(), caption)
-
-
-def figure_row(model: Colorization, sample: dict) -> list[Panel]:
-    """The panels of one image."""
-    batch = model.data_preprocessor(pseudo_collate([sample]))
-    coloured, = model.predict(batch['inputs'], batch['data_samples'])
-    truth, = model.colours(batch['inputs'])
-    grey = truth.mean(dim=0, keepdim=True).expand_as(truth)
-    return [
-        square_panel(truth, Path(coloured.img_path).stem),
-        square_panel(grey, ''),
-        square_panel(coloured.colorized.data, ''),
-    ]
-
-
 def main() -> None:
     args = parse_args()
     cfg = Config.fromfile(args.config)
@@ -107,11 +81,8 @@ def main() -> None:
         dataset = build_dataset(args.images, args.side or min(cfg.crop_size))
     except (FileNotFoundError, ValueError) as error:
         sys.exit(f'colorization_figure.py: {error}')
-    num = min(args.num, len(dataset))
-    picked = np.linspace(0, len(dataset) - 1, num).round().astype(int)
-    rows = [figure_row(model, dataset[i]) for i in picked]
-    save_panels(rows, ['image', 'what the network sees', 'its colours'],
-                args.out)
+    illustration = model.illustrate(dataset, args.num)
+    save_panels(illustration.rows, illustration.titles, args.out)
     print(args.out)
 
 

@@ -18,6 +18,7 @@ class ColourTargets(NamedTuple):
     hue: Tensor  # histogram of the window around a pixel, (B, P, K)
     chroma: Tensor  # the same of the chroma, (B, P, K)
     weight: Tensor  # chroma of the pixel itself, (B, P), in [0, 1]
+    grey: Tensor  # mean of R, G and B of the pixel, (B, P), in [0, 1]
 
 
 def colour_targets(images: Tensor, points: Tensor, num_bins: int,
@@ -32,7 +33,7 @@ def colour_targets(images: Tensor, points: Tensor, num_bins: int,
             outside the image is left out.
 
     Returns:
-        ColourTargets: Histograms that add up to 1, and weights.
+        ColourTargets: Histograms that add up to 1, and what weighs them.
     """
     height, width = images.shape[2:]
     reach = torch.arange(window, device=images.device) - window // 2
@@ -50,7 +51,9 @@ def colour_targets(images: Tensor, points: Tensor, num_bins: int,
         device=images.device).scatter_add_(
             2, histogram_bins(values, num_bins), count) / count.sum(
                 dim=2, keepdim=True) for values in (hue, chroma))
-    return ColourTargets(*histograms, chroma[..., window**2 // 2])
+    centre = window**2 // 2
+    return ColourTargets(*histograms, chroma[..., centre],
+                         colours.flatten(2, 3)[:, :, centre].mean(dim=-1))
 
 
 @MODELS.register_module()
@@ -63,15 +66,22 @@ class ColorHistogramLoss(nn.Module):
     hue of grey means nothing; the mean over all pixels.
 
     Args:
-        hue_weight (float): Weight of the hue. Defaults to 5.0.
+        hue_weight (float): Weight of the hue. Defaults to 5.0, about one over
+            the mean chroma, so that both parts weigh the same.
         loss_weight (float): Factor of the loss. Defaults to 1.0.
+        lightness_weight (bool): Whether KL(chroma) is weighted, too: by
+            min(3 g, 1, 3 (1 - g)) for the mean g of R, G and B, as pixels
+            close to black or white cannot have much chroma. The paper does
+            not say so, the authors' ``train_vgg16.prototxt`` does it.
+            Defaults to False.
     """
 
-    def __init__(self, hue_weight: float = 5.0,
-                 loss_weight: float = 1.0) -> None:
+    def __init__(self, hue_weight: float = 5.0, loss_weight: float = 1.0,
+                 lightness_weight: bool = False) -> None:
         super().__init__()
         self.hue_weight = hue_weight
         self.loss_weight = loss_weight
+        self.lightness_weight = lightness_weight
 
     def forward(self, hue: Tensor, chroma: Tensor,
                 targets: ColourTargets) -> dict[str, Tensor]:
@@ -97,6 +107,9 @@ class ColorHistogramLoss(nn.Module):
                 f'{tuple(targets.chroma.shape)}')
         hue_part = targets.weight * _divergence(hue, targets.hue)
         chroma_part = _divergence(chroma, targets.chroma)
+        if self.lightness_weight:
+            distance = torch.minimum(targets.grey, 1 - targets.grey)
+            chroma_part = (3 * distance).clamp(max=1) * chroma_part
         return dict(
             loss_hue=self.loss_weight * self.hue_weight * hue_part.mean(),
             loss_chroma=self.loss_weight * chroma_part.mean())

@@ -25,8 +25,11 @@ from mmseg_ssl.methods.colorization.colour import (
     colour_of,
     median_of,
 )
+from mmseg_ssl.methods.colorization.illustration import illustrate_colours
+from mmseg_ssl.visualization.panels import Illustration
 
-# Predictions of hue less concentrated than this lose chroma in proportion.
+# Chroma is faded where the mean of p_k exp(i hue_k), a mean over K bins, is
+# shorter than this; with 32 bins, where their sum is shorter than 0.96.
 FADING = 0.03
 
 
@@ -37,7 +40,8 @@ class ColorizationHead(BaseModule):
     Args:
         in_channels (Sequence[int]): Channels of each map of the backbone.
         channels (int): Of the hidden layer. Defaults to 1024.
-        num_bins (int): Bins of each histogram, K. Defaults to 32.
+        num_bins (int): Bins of each histogram, K. Defaults to 32, as in the
+            paper for marginal distributions.
         grids (Sequence[tuple[float, float]], optional): Stride and offset of
             each map, see :class:`HypercolumnProjection`. Defaults to None.
         tile (int): Side of the tiles of a prediction. Defaults to 64.
@@ -78,7 +82,7 @@ class ColorizationHead(BaseModule):
             of_hue, of_chroma = (part.float().softmax(dim=-1)
                                  for part in both.split(self.num_bins, -1))
             direction, concentration = circular_mean(of_hue)
-            fading = (concentration / FADING).clamp(max=1)
+            fading = (concentration / (FADING * self.num_bins)).clamp(max=1)
             hue[:, rows, columns] = direction.to(hue)
             chroma[:, rows, columns] = (median_of(of_chroma) *
                                         fading).to(hue)
@@ -106,9 +110,13 @@ class Colorization(BaseModel):
     Args:
         backbone (dict): Config of a backbone; all maps it returns are used.
         head (dict): Config of :class:`ColorizationHead`.
-        num_points (int): Pixels of each image to train on. Defaults to 128.
+        num_points (int): Pixels of each image to train on, drawn uniformly.
+            Defaults to 128, as in the first paper (section 3.5; the authors'
+            ``train_vgg16.prototxt`` keeps 96 pixels away from the borders of
+            crops of 352).
         window (int): Side of the square whose colours are the target, odd.
-            Defaults to 7.
+            Defaults to 7, as in that file; the paper sees no benefit and
+            takes 1.
         loss_color (dict, optional): Config of the loss. Defaults to
             ``dict(type='ColorHistogramLoss')``.
         data_preprocessor (dict, optional): Defaults to None.
@@ -227,3 +235,8 @@ class Colorization(BaseModel):
         for sample, image in zip(data_samples, colours):
             sample.set_data(dict(colorized=PixelData(data=image)))
         return data_samples
+
+    def illustrate(self, dataset: Sequence[dict[str, Any]],
+                   num: int) -> Illustration:
+        """Show what it colours; see :func:`illustrate_colours`."""
+        return illustrate_colours(self, dataset, num)

@@ -40,6 +40,8 @@ def test_targets_against_a_loop(window):
             own = images[b, :, y, x]
             assert targets.weight[b, p].item() == pytest.approx(
                 (own.max() - own.min()).item())
+            assert targets.grey[b, p].item() == pytest.approx(
+                own.mean().item())
 
 
 def make_targets(shape=(2, 5, 6), dtype=torch.float64) -> ColourTargets:
@@ -48,7 +50,7 @@ def make_targets(shape=(2, 5, 6), dtype=torch.float64) -> ColourTargets:
     hue[0, 0, 2] = 1  # a histogram with empty bins
     return ColourTargets(hue / hue.sum(-1, keepdim=True),
                          chroma / chroma.sum(-1, keepdim=True),
-                         torch.rand(shape[:2], dtype=dtype))
+                         *torch.rand(2, *shape[:2], dtype=dtype))
 
 
 def slow_divergence(logits, histogram):
@@ -71,6 +73,20 @@ def test_loss_against_a_loop():
                 chroma[b, p].tolist(), targets.chroma[b, p].tolist())
     assert losses['loss_hue'].item() == pytest.approx(1.5 * of_hue / 10)
     assert losses['loss_chroma'].item() == pytest.approx(0.5 * of_chroma / 10)
+
+
+def test_chroma_of_black_and_white_can_count_less():
+    hue, chroma = torch.randn(2, 2, 5, 6, dtype=torch.float64)
+    grey = torch.tensor([0., 1 / 6, 0.5, 0.9, 1.], dtype=torch.float64)
+    targets = make_targets()._replace(grey=grey.expand(2, 5))
+    plain = ColorHistogramLoss()(hue, chroma, targets)
+    losses = ColorHistogramLoss(lightness_weight=True)(hue, chroma, targets)
+    assert losses['loss_hue'] == plain['loss_hue']
+    expected = sum(
+        weight * slow_divergence(chroma[b, p].tolist(),
+                                 targets.chroma[b, p].tolist())
+        for b in range(2) for p, weight in enumerate((0., 0.5, 1., 0.3, 0.)))
+    assert losses['loss_chroma'].item() == pytest.approx(expected / 10)
 
 
 def test_gradient():

@@ -107,7 +107,7 @@ def test_prediction_is_that_of_single_points():
         of_hue, of_chroma = model.head.at_points(maps, points, (32, 48))
     from mmseg_ssl.methods.colorization.colour import circular_mean, median_of
     expected, length = circular_mean(of_hue.softmax(-1))
-    fading = (length / 0.03).clamp(max=1)
+    fading = (length / (0.03 * of_hue.size(-1))).clamp(max=1)
     x, y = points[0].t()
     torch.testing.assert_close(
         hue[0, y, x], expected[0], rtol=0, atol=1e-4)
