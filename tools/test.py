@@ -1,8 +1,9 @@
 """Evaluate a checkpoint: ``python tools/test.py CONFIG CHECKPOINT``.
 
 Options as in mmseg's tool of the same name. In addition several processes
-evaluate on CPUs too, and ``--cfg-options data_root=DIR`` reaches every
-dataset.
+evaluate on CPUs too, ``--cfg-options data_root=DIR`` reaches every dataset,
+and ``--server DIR`` writes predictions of test images without labels for an
+evaluation server: the config's ``server_test`` says which, and how.
 """
 import argparse
 import os
@@ -30,6 +31,10 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--out', help='folder for the predicted label maps, for evaluation '
         'elsewhere')
+    parser.add_argument(
+        '--server', metavar='DIR',
+        help="folder for predictions of the config's server_test, in the "
+        "server's format")
     parser.add_argument(
         '--show', action='store_true', help='show predictions in a window')
     parser.add_argument(
@@ -87,6 +92,16 @@ def save_label_maps(cfg: Config, folder: str) -> None:
         metric.update(output_dir=folder, keep_results=True)
 
 
+def predict_for_server(cfg: Config, folder: str) -> None:
+    """Predict the images of ``server_test`` instead of those of the test."""
+    if 'server_test' not in cfg:
+        sys.exit(f'--server: {cfg.filename} has no server_test=dict(dataset='
+                 'dict(...), evaluator=dict(...)), as in configs/_base_/'
+                 'datasets/mix_and_match/voc12aug_512x512.py')
+    cfg.test_dataloader.dataset = cfg.server_test.dataset
+    cfg.test_evaluator = dict(cfg.server_test.evaluator, output_dir=folder)
+
+
 def use_ensemble(cfg: Config, others: list[list[str]]) -> None:
     """Let the config's model predict together with others."""
     members = [dict(model=cfg.model, checkpoint=cfg.load_from)]
@@ -105,6 +120,11 @@ def load_config(args: argparse.Namespace) -> Config:
     cfg.work_dir = (args.work_dir or cfg.get('work_dir')
                     or f'work_dirs/{Path(args.config).stem}')
     cfg.load_from = args.checkpoint
+    if args.server and (args.out or args.tta):
+        sys.exit(f'--server and {"--out" if args.out else "--tta"}: choose '
+                 'one of them')
+    if args.server:
+        predict_for_server(cfg, args.server)
     if args.show or args.show_dir:
         draw_predictions(cfg, args)
     if args.ensemble and args.tta:

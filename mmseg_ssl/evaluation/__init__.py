@@ -5,8 +5,12 @@ from mmseg_ssl.evaluation.hungarian_iou_metric import (
 from mmseg_ssl.evaluation.patch_accuracy import PatchAccuracy
 from mmseg_ssl.evaluation.patch_retrieval import PatchRetrieval
 from mmseg_ssl.evaluation.permutation_accuracy import PermutationAccuracy
+from mmseg_ssl.evaluation.submission import (
+    CityscapesSubmission,
+    VOCSubmission,
+)
 
 __all__ = [
-    'HungarianIoUMetric', 'PatchAccuracy', 'PatchRetrieval',
-    'PermutationAccuracy', 'match_clusters'
+    'CityscapesSubmission', 'HungarianIoUMetric', 'PatchAccuracy',
+    'PatchRetrieval', 'PermutationAccuracy', 'VOCSubmission', 'match_clusters'
 ]

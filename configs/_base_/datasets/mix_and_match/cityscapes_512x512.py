@@ -40,5 +40,14 @@ val_dataloader = dict(
         pipeline=test_pipeline))
 test_dataloader = val_dataloader
 val_evaluator = dict(type='IoUMetric', iou_metrics=['mIoU'])
-# For the server: CityscapesMetric(format_only=True) writes label ids.
 test_evaluator = val_evaluator
+
+# tools/test.py CONFIG CHECKPOINT --server DIR: the 1,525 test images, for the
+# server of Cityscapes.
+server_test = dict(
+    dataset=dict(
+        type='CheckedCityscapesDataset',
+        data_root=data_root,
+        data_prefix=dict(img_path='leftImg8bit/test'),
+        pipeline=[dict(type='LoadImageFromFile'), dict(type='PackSegInputs')]),
+    evaluator=dict(type='CityscapesSubmission'))

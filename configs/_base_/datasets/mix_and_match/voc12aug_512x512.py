@@ -45,8 +45,17 @@ val_dataloader = dict(
         data_prefix=dict(
             img_path='JPEGImages', seg_map_path='SegmentationClass'),
         pipeline=test_pipeline))
-# For the server: point test_dataloader at the test images and write the label
-# maps with tools/test.py --out DIR.
 test_dataloader = val_dataloader
 val_evaluator = dict(type='IoUMetric', iou_metrics=['mIoU'])
 test_evaluator = val_evaluator
+
+# tools/test.py CONFIG CHECKPOINT --server DIR: the 1,456 test images (of
+# VOC2012test.tar, unpacked into the same folder), for the server of VOC.
+server_test = dict(
+    dataset=dict(
+        type='VOC12AugDataset',
+        data_root=data_root,
+        ann_file='ImageSets/Segmentation/test.txt',
+        data_prefix=dict(img_path='JPEGImages'),
+        pipeline=[dict(type='LoadImageFromFile'), dict(type='PackSegInputs')]),
+    evaluator=dict(type='VOCSubmission', competition='comp6'))
