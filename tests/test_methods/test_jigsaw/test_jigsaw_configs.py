@@ -13,6 +13,7 @@ from mmengine.runner import Runner
 from mmseg.registry import DATASETS, MODELS
 from PIL import Image
 
+from mmseg_ssl.backbones.blocks import BLOCKS
 from mmseg_ssl.datasets.scenes import paint_scene
 from mmseg_ssl.methods.jigsaw import JigsawModel
 
@@ -81,14 +82,40 @@ def test_transfer_starts_from_a_config_that_exists(path):
     else:
         proxy = CONFIG_DIR / (Path(start).parent.name + '.py')
         assert proxy in CONFIGS
-        kind = path.stem.split('_')[0].removeprefix('jigsaw-transfer')
-        assert proxy.stem.startswith(f'jigsaw{kind}_')
+        kind = re.match(r'jigsaw-transfer-(.+?)(-freeze|_)', path.stem)[1]
+        assert proxy.stem.startswith(f'jigsaw-{kind}_')
         weights = model_of(proxy).state_dict()
         own = model_of(path).backbone.state_dict()
         for name, value in own.items():
             assert weights[f'backbone.{name}'].shape == value.shape, name
     assert cfg.model.decode_head.num_classes == cfg.num_classes == len(
         DATASETS.get(cfg.dataset_type).METAINFO['classes'])
+
+
+def test_cells_of_table_2_freeze_what_they_are_called():
+    cells = {}
+    for path in CONFIGS:
+        name = re.search(r'-freeze(\d+)(-random)?_', path.stem)
+        if name:
+            transfer = read(path).model.transfer
+            frozen = [f'block{digit}' for digit in name[1]]
+            rest = [block for block in BLOCKS if block not in frozen]
+            assert list(transfer['freeze']) == frozen
+            assert list(transfer['random']) == (rest if name[2] else [])
+            cells[path.stem] = name
+    assert len(cells) == 8
+
+
+@pytest.mark.parametrize('path', [
+    path for path in CONFIGS if re.search(r'-50l-s\d', path.stem)],
+    ids=lambda path: path.stem)
+def test_seeds_have_their_own_labels(path):
+    cfg, seed = read(path), int(path.stem[-1])
+    assert cfg.randomness.seed == seed
+    dataset = cfg.train_dataloader.dataset
+    assert dataset.ann_file.endswith(f'camvid/50-seed{seed}.txt')
+    first = read(path.with_name(path.name.replace(f'-s{seed}', '')))
+    assert cfg.model == first.model
 
 
 # --- runs -------------------------------------------------------------------
@@ -165,7 +192,7 @@ def test_a_proxy_task_and_the_segmentation_that_starts_from_it(load):
     assert list(Path(proxy.work_dir).glob('best_movable_acc*'))
 
     cfg = load(
-        'jigsaw-transfer-3x3_mbv2-w75-d16-deeplabv3plus_1xb8-2k' + CAMVID
+        'jigsaw-transfer-3x3_mbv2-w75-d16-deeplabv3plus_1xb8-1k' + CAMVID
         + '-50l')
     cfg.model.transfer.update(
         checkpoint=f'{proxy.work_dir}/iter_2.pth',

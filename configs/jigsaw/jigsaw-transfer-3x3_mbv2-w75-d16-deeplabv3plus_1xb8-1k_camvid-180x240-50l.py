@@ -1,8 +1,8 @@
 """CamVid with 50 labels, the backbone from puzzles of 3x3 patches."""
 _base_ = [
     '../_base_/models/deeplabv3plus_mbv2-w75-d16.py',
-    '../_base_/datasets/camvid_180x240.py',
-    '../_base_/schedules/sgd_2k.py',
+    '../_base_/datasets/jigsaw/camvid_180x240_crop120x160.py',
+    '../_base_/schedules/sgd_1k.py',
     '../_base_/default_runtime.py',
 ]
 # ---- frequently modified ----
