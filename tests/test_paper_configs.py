@@ -1,4 +1,8 @@
-"""The configs at the sizes of the papers: VOC, Cityscapes and SUN RGB-D."""
+"""The configs at the sizes of the papers: VOC, Cityscapes and SUN RGB-D.
+
+That those of Mix-and-Match, colorization and jigsaw agree with their names is
+tested beside their methods.
+"""
 import copy
 import functools
 import re
@@ -258,3 +262,129 @@ def test_takes_a_step(name, load):
              if 'conv_seg' in key and torch.equal(p, watch.start[key])]
     assert still == []
     assert runner.message_hub.get_scalar('val/mIoU').current() >= 0
+
+
+# ------------------ Mix-and-Match: the cells of its tables ------------------
+
+PROXY_TASKS = dict(
+    random=None, jigsaw='jigsaw/jigsaw-permutation_{}_1xb64-50k_voc12test',
+    colorization='colorization/colorization_{}_1xb16-100k_imagenet')
+TUNE = 'mix_and_match/mix-and-match_{}_{}_{}-512x512'
+FINETUNE = 'mix_and_match/mix-and-match-finetune_{}-{}_{}_{}-512x512'
+SIZES = dict(alexnet=('1xb40-8k', 'fcn', '1xb16-40k'),
+             vgg16=('4xb16-8k', 'hypercolumn', '4xb6-40k'))
+
+
+def stages_of(data: str, net: str, task: str) -> list[Path]:
+    """The configs of a cell of Tables 1 and 3, in order."""
+    tune, head, finetune = SIZES[net]
+    seen = f'{net}-grey' if task == 'colorization' else net
+    names = [TUNE.format(seen, tune, data),
+             FINETUNE.format(seen, head, finetune, data)]
+    if PROXY_TASKS[task]:
+        names.insert(0, PROXY_TASKS[task].format(net))
+    return [CONFIG_DIR / f'{name}.py' for name in names]
+
+
+@pytest.mark.parametrize('data', ['voc12aug', 'cityscapes'])
+@pytest.mark.parametrize('net', SIZES)
+@pytest.mark.parametrize('task', PROXY_TASKS)
+def test_the_cells_of_mix_and_match(data, net, task):
+    """Sections 3 and 4 of the paper, and the authors' prototxt."""
+    *_, tune, finetune = stages = [read(path) for path in stages_of(
+        data, net, task)]
+    assert len({cfg.model.backbone.type for cfg in stages}) == 1
+    grey = [cfg.model.backbone.get('in_channels', 3) for cfg in stages]
+    assert set(grey) == {1 if task == 'colorization' else 3}
+
+    patches = tune.model.patches
+    assert patches.num_per_image == (10 if net == 'alexnet' else 9)
+    assert (tuple(patches.size_range), patches.out_size) == (
+        ((64, 256) if data == 'voc12aug' else (128, 128)), 128)
+    assert patches.get('background_share') == (
+        0.1 if data == 'voc12aug' else None)
+    for cfg in (tune, finetune):
+        assert cfg.crop_size == (512, 512)
+        assert dict(cfg.optim_wrapper.optimizer) == dict(
+            type='SGD', lr=0.01, momentum=0.9, weight_decay=5e-4)
+        assert cfg.model.backbone.init_cfg[0].type == 'Xavier'
+        assert cfg.model.backbone.norm_cfg.type == 'SyncBN'
+    assert tune.param_scheduler[0].milestones == [6000]
+    assert finetune.server_test.evaluator.type == (
+        'VOCSubmission' if data == 'voc12aug' else 'CityscapesSubmission')
+
+
+def test_the_study_of_the_size_of_graphs():
+    paths = [*CONFIG_DIR.glob('mix_and_match/mix-and-match-n*_alexnet-grey*'),
+             stages_of('voc12aug', 'alexnet', 'colorization')[1]]
+    sizes = sorted(
+        read(path).train_dataloader.batch_size
+        * read(path).model.patches.num_per_image for path in paths)
+    assert sizes == [100, 200, 400]
+
+
+STAGES = [path for cell in [('voc12aug', 'alexnet', 'colorization'),
+                            ('cityscapes', 'vgg16', 'random')]
+          for path in stages_of(*cell)]
+
+
+def make_shallow(model: dict) -> None:
+    """As few channels as can be."""
+    model.backbone.pop('init_cfg', None)
+    if model.backbone.type == 'CaffeAlexNet':
+        model.backbone.update(channels=(4, 8, 8, 8, 4), fc_channels=8)
+        widths = (4, 8, 8, 8, 4, 8, 8)
+    else:
+        model.backbone.fc_channels = 8
+    head = model.get('decode_head', model.get('head'))
+    if head is None:
+        return
+    if isinstance(head.in_channels, int):
+        head.in_channels = 8
+    else:
+        head.in_channels = (
+            widths if model.backbone.type == 'CaffeAlexNet'
+            else (*head.in_channels[:-2], 8, 8))
+    head.channels = 8
+
+
+@pytest.mark.parametrize('path', STAGES, ids=name_of)
+def test_takes_a_step_of_each_stage(path, data, tiny_downloads, tmp_path):
+    cfg = Config.fromfile(path)
+    cfg = Config(cfg.to_dict(), cfg_text=cfg.text, filename=cfg.filename,
+                 format_python_code=False)
+    root = data['cityscapes' if 'cityscapes' in path.stem else 'voc12aug'][0]
+    if 'imagenet' in path.stem:
+        (root / 'JPEGImages').rename(root / 'train')
+    apply_cfg_options(cfg, dict(data_root=str(root)))
+    make_shallow(cfg.model)
+    cfg.model.data_preprocessor.size = (CROP, CROP)
+    if 'patches' in cfg.model:
+        cfg.model.patches.update(num_per_image=4, size_range=(24, 48),
+                                 out_size=64)
+    cfg.train_dataloader.update(
+        num_workers=0, persistent_workers=False, batch_size=2)
+    for node in nested_dicts(cfg.train_dataloader):
+        if 'scale' in node:
+            node['scale'] = (80, 72)
+        if 'crop_size' in node:
+            node['crop_size'] = (CROP, CROP)
+        if 'data_prefix' in node:
+            node['serialize_data'] = False
+    cfg.val_dataloader = cfg.val_evaluator = cfg.val_cfg = None
+    cfg.train_cfg.update(max_iters=1, val_interval=2)
+    cfg.default_hooks.checkpoint = None
+    cfg.work_dir = str(tmp_path / 'work')
+    cfg.experiment_name = cfg.visualizer.name = uuid.uuid4().hex
+    cfg.log_level = 'WARNING'
+    cfg.optim_wrapper.pop('accumulative_counts', None)
+    watch = Watch()
+    runner = Runner.from_cfg(cfg)
+    runner.register_hook(watch)
+    runner.train()
+    assert 'loss' in watch.outputs
+    for key, value in watch.outputs.items():
+        assert torch.isfinite(value).all(), key
+    still = [key for key, p in runner.model.named_parameters()
+             if torch.equal(p, watch.start[key])]
+    assert still == []

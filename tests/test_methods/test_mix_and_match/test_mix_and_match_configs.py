@@ -114,7 +114,7 @@ def test_finetuning_agrees_with_its_name(path):
 
 PROXIES = sorted([
     *(CONFIG_ROOT / 'colorization').glob('*.py'),
-    *(CONFIG_ROOT / 'jigsaw').glob('jigsaw-permutation_alexnet*.py')])
+    *(CONFIG_ROOT / 'jigsaw').glob('jigsaw-permutation_*.py')])
 
 
 def backbone_shapes(path: Path) -> dict[str, torch.Size]:
@@ -124,19 +124,29 @@ def backbone_shapes(path: Path) -> dict[str, torch.Size]:
 
 CHAINS = [
     ('colorization_alexnet-w50_1xb16-2k_msrc21-112x112',
-     'mix-and-match_alexnet-w50_1xb10-2k_msrc21-112x112',
-     'mix-and-match-finetune_alexnet-w50-fcn_1xb8-2k_msrc21-112x112'),
+     'mix-and-match_alexnet-w50_1xb10-1k_msrc21-112x112',
+     'mix-and-match-finetune_alexnet-w50-fcn_1xb8-1k_msrc21-112x112'),
     ('jigsaw-permutation_alexnet-w50_1xb32-2k_msrc21-180',
-     'mix-and-match-random_alexnet-w50_1xb10-2k_msrc21-112x112',
-     'mix-and-match-finetune_alexnet-w50-fcn_1xb8-2k_msrc21-112x112'),
-    ('mix-and-match_alexnet-w50_1xb10-2k_camvid-120x160',
-     'mix-and-match-finetune_alexnet-w50-fcn_1xb8-2k_camvid-120x160'),
+     'mix-and-match-random_alexnet-w50_1xb10-1k_msrc21-112x112',
+     'mix-and-match-finetune_alexnet-w50-fcn_1xb8-1k_msrc21-112x112'),
+    ('mix-and-match_alexnet-w50_1xb10-1k_camvid-120x160',
+     'mix-and-match-finetune_alexnet-w50-fcn_1xb8-1k_camvid-120x160'),
     ('colorization_alexnet_1xb16-100k_imagenet',
      'mix-and-match_alexnet-grey_1xb40-8k_voc12aug-512x512',
      'mix-and-match-finetune_alexnet-grey-fcn_1xb16-40k_voc12aug-512x512'),
     ('jigsaw-permutation_alexnet_1xb64-50k_voc12test',
      'mix-and-match_alexnet_1xb40-8k_voc12aug-512x512',
      'mix-and-match-finetune_alexnet-fcn_1xb16-40k_voc12aug-512x512'),
+    ('colorization_alexnet_1xb16-100k_imagenet',
+     'mix-and-match_alexnet-grey_1xb40-8k_cityscapes-512x512',
+     'mix-and-match-finetune_alexnet-grey-fcn_1xb16-40k_cityscapes-512x512'),
+    ('jigsaw-permutation_alexnet_1xb64-50k_voc12test',
+     'mix-and-match_alexnet_1xb40-8k_cityscapes-512x512',
+     'mix-and-match-finetune_alexnet-fcn_1xb16-40k_cityscapes-512x512'),
+    *(('jigsaw-permutation_vgg16_1xb64-50k_voc12test',
+       f'mix-and-match_vgg16_4xb16-8k_{data}-512x512',
+       f'mix-and-match-finetune_vgg16-hypercolumn_4xb6-40k_{data}-512x512')
+      for data in ('voc12aug', 'cityscapes')),
     *(('colorization_vgg16_1xb16-100k_imagenet',
        f'mix-and-match_vgg16-grey_4xb16-8k_{data}-512x512',
        f'mix-and-match-finetune_vgg16-grey-hypercolumn_4xb6-40k_{data}-512x512'
@@ -163,22 +173,22 @@ def test_stages_have_one_backbone(chain):
 
 def test_tuning_fits_before_reco():
     tuned = backbone_shapes(
-        CONFIG_DIR / 'mix-and-match_mbv2-d16_1xb10-2k_camvid-120x160-20l.py')
+        CONFIG_DIR / 'mix-and-match_mbv2-d16_1xb10-1k_camvid-120x160-20l.py')
     path, = (CONFIG_ROOT / 'reco').glob(
         'reco-classmix_mbv2-*_camvid-120x160-20l.py')
     assert read(path).model.segmentor.backbone.type == 'MobileNetV2'
     student = model_of(path).student.backbone.state_dict()
     assert {name: value.shape for name, value in student.items()} == tuned
     images = (read(path).train_dataloader.dataset.labeled.ann_file,
-              read(CONFIG_DIR / 'mix-and-match_mbv2-d16_1xb10-2k_'
+              read(CONFIG_DIR / 'mix-and-match_mbv2-d16_1xb10-1k_'
                    'camvid-120x160-20l.py').train_dataloader.dataset.ann_file)
     assert images[0].split('splits')[1] == images[1].split('splits')[1]
 
 
 @pytest.mark.parametrize('path', [
     path for path in CONFIGS if path.stem in (
-        'mix-and-match_alexnet-w50_1xb10-2k_msrc21-112x112',
-        'mix-and-match-finetune_alexnet-w50-fcn_1xb8-2k_camvid-120x160')],
+        'mix-and-match_alexnet-w50_1xb10-1k_msrc21-112x112',
+        'mix-and-match-finetune_alexnet-w50-fcn_1xb8-1k_camvid-120x160')],
     ids=name_of)
 def test_takes_steps(path, shrunken_config):
     cfg = shrunken_config(path)

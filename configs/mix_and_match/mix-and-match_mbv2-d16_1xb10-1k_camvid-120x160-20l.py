@@ -3,7 +3,7 @@
 ``tools/run_chain.py`` with this config and one of ``configs/reco`` puts
 Mix-and-Match before ReCo.
 """
-_base_ = './mix-and-match_alexnet-w50_1xb10-2k_camvid-120x160.py'
+_base_ = './mix-and-match_alexnet-w50_1xb10-1k_camvid-120x160.py'
 model = dict(
     backbone=dict(
         _delete_=True,

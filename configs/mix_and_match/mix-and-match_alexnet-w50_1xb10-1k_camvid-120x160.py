@@ -1,13 +1,13 @@
-"""Graphs of 100 patches of MSRC-21 on half an AlexNet, sized for two cores."""
+"""Graphs of 100 patches of CamVid on half an AlexNet, sized for two cores."""
 _base_ = [
     '../_base_/models/mix_and_match/tune_alexnet.py',
-    '../_base_/datasets/mix_and_match/msrc21_112x112.py',
-    '../_base_/schedules/sgd_2k_mix_and_match.py',
+    '../_base_/datasets/mix_and_match/camvid_120x160.py',
+    '../_base_/schedules/sgd_1k_mix_and_match.py',
     '../_base_/default_runtime.py',
 ]
 # ---- frequently modified ----
 num_per_image = 10  # times 10 images: nodes of a graph
-size_range = (14, 56)  # sides of patches in pixels; the paper's 64-256 of 512
+size_range = (16, 60)  # sides of patches in pixels; the paper's 64-256 of 512
 out_size = 64  # side of the resized patches; the paper has 128
 matching = 'graph'  # or 'random' triplets
 

@@ -2,7 +2,7 @@
 _base_ = [
     '../_base_/models/mix_and_match/fcn_alexnet.py',
     '../_base_/datasets/msrc21_112x112.py',
-    '../_base_/schedules/sgd_2k.py',
+    '../_base_/schedules/sgd_1k.py',
     '../_base_/default_runtime.py',
 ]
 model = dict(

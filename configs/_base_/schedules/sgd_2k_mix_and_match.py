@@ -1,7 +1,0 @@
-# A quarter of the paper's iterations, for small images.
-_base_ = './sgd_8k_mix_and_match.py'
-max_iters = 2000
-param_scheduler = [
-    dict(type='MultiStepLR', milestones=[1500], gamma=0.1, by_epoch=False),
-]
-train_cfg = dict(max_iters=max_iters, val_interval=500)

@@ -1,0 +1,3 @@
+"""The same for a backbone that sees grey, as colorization trains it."""
+_base_ = './mix-and-match-finetune_alexnet-fcn_1xb16-40k_cityscapes-512x512.py'
+model = dict(backbone=dict(in_channels=1))

@@ -1,3 +1,0 @@
-"""Graphs of 40 patches of MSRC-21."""
-_base_ = './mix-and-match_alexnet-w50_1xb10-2k_msrc21-112x112.py'
-model = dict(patches=dict(num_per_image=4))
