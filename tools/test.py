@@ -45,6 +45,10 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--tta', action='store_true', help='test-time augmentation')
     parser.add_argument(
+        '--crf', action='store_true',
+        help='a dense CRF behind the predictions (pip install pydensecrf2), '
+        'with the options in crf_model of the config')
+    parser.add_argument(
         '--ensemble', nargs=2, action='append', default=[],
         metavar=('CONFIG', 'CHECKPOINT'),
         help='average class probabilities with this model; may be repeated')
@@ -83,6 +87,12 @@ def use_tta(cfg: Config) -> None:
         sys.exit(f'--tta: the config lacks {" and ".join(missing)}')
     cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
     cfg.model = dict(cfg.tta_model, module=cfg.model)
+
+
+def use_crf(cfg: Config) -> None:
+    """Put a dense CRF behind the model."""
+    options = cfg.get('crf_model', dict(type='DenseCRFSegmentor'))
+    cfg.model = dict(options, module=cfg.model)
 
 
 def save_label_maps(cfg: Config, folder: str) -> None:
@@ -127,12 +137,14 @@ def load_config(args: argparse.Namespace) -> Config:
         predict_for_server(cfg, args.server)
     if args.show or args.show_dir:
         draw_predictions(cfg, args)
-    if args.ensemble and args.tta:
-        sys.exit('--ensemble and --tta: choose one of them')
+    if bool(args.ensemble) + args.tta + args.crf > 1:
+        sys.exit('--ensemble, --tta and --crf: choose one of them')
     if args.ensemble:
         use_ensemble(cfg, args.ensemble)
     if args.tta:
         use_tta(cfg)
+    if args.crf:
+        use_crf(cfg)
     if args.out:
         save_label_maps(cfg, args.out)
     return cfg

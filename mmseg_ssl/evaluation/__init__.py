@@ -1,3 +1,4 @@
+from mmseg_ssl.evaluation.dense_crf import DenseCRF, DenseCRFSegmentor
 from mmseg_ssl.evaluation.hungarian_iou_metric import (
     HungarianIoUMetric,
     match_clusters,
@@ -11,6 +12,7 @@ from mmseg_ssl.evaluation.submission import (
 )
 
 __all__ = [
-    'CityscapesSubmission', 'HungarianIoUMetric', 'PatchAccuracy',
-    'PatchRetrieval', 'PermutationAccuracy', 'VOCSubmission', 'match_clusters'
+    'CityscapesSubmission', 'DenseCRF', 'DenseCRFSegmentor',
+    'HungarianIoUMetric', 'PatchAccuracy', 'PatchRetrieval',
+    'PermutationAccuracy', 'VOCSubmission', 'match_clusters'
 ]

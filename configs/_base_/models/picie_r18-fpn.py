@@ -22,3 +22,5 @@ model = dict(
             in_channels=[64, 128, 256, 512],
             out_channels=128)),
     channels=128)
+# tools/test.py --crf; probabilities from cosines, which differ by tenths
+crf_model = dict(type='DenseCRFSegmentor', temperature=0.1)
