@@ -152,13 +152,13 @@ def scan_folder(spec: FolderSpec) -> FolderScan:
     masks = _find(spec.mask_dir)
     if spec.mask_suffix:
         masks = [mask for mask in masks if mask.endswith(spec.mask_suffix)]
-    images = _without_masks(spec, images, masks)
+    images = _without_masks(spec, spec.mask_dir, images, masks)
     pairs, notes = _pair(spec, images, masks)
     pixels = _check_masks(spec, pairs)
     sizes = _check_images(spec, images)
     _check_classes(spec, pixels)
 
-    kept = pixels.any(1)
+    kept = (pixels.sum(1) > 0).tolist()
     notes += [f'mask {pair.mask} is void everywhere: its image counts as one '
               'without labels'
               for pair, keep in zip(pairs, kept, strict=True) if not keep]
@@ -175,10 +175,10 @@ def _find(folder: Path) -> list[str]:
         for i in range(len(dataset)))
 
 
-def _without_masks(spec: FolderSpec, images: list[str],
+def _without_masks(spec: FolderSpec, mask_dir: Path, images: list[str],
                    masks: list[str]) -> list[str]:
     """Images that are no label maps, where one folder holds both."""
-    image_dir, mask_dir = spec.image_dir.resolve(), spec.mask_dir.resolve()
+    image_dir, mask_dir = spec.image_dir.resolve(), mask_dir.resolve()
     if image_dir == mask_dir and not spec.mask_suffix:
         raise ValueError(
             f'{image_dir} is the folder of the images and of the masks: say '
@@ -290,6 +290,7 @@ def image_size(path: Path) -> tuple[int, int]:
 def _check_masks(spec: FolderSpec, pairs: list[Pair]) -> np.ndarray:
     """Check every label map; (N, C) pixels of each class."""
     print(f'Reading {len(pairs)} masks and their images')
+    load = TRANSFORMS.build(spec.mask_loader)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, 'pairs.txt')
         path.write_text(pair_lines(pairs))
@@ -298,14 +299,14 @@ def _check_masks(spec: FolderSpec, pairs: list[Pair]) -> np.ndarray:
             metainfo=dict(classes=spec.classes),
             data_prefix=dict(img_path=str(spec.image_dir),
                              seg_map_path=str(spec.mask_dir)),
-            pipeline=[TRANSFORMS.build(spec.mask_loader)])
+            pipeline=[load])
     checker = SampleChecker(dataset)
 
     def look(index: int) -> tuple[str | None, np.ndarray | None]:
         problem = checker.problem(index)
         if problem:
             return problem, None
-        labels = checker.loader(dataset.get_data_info(index))['gt_seg_map']
+        labels = load(dataset.get_data_info(index))['gt_seg_map']
         return None, np.bincount(labels.ravel(), minlength=256)
 
     seen = _map(look, len(pairs))

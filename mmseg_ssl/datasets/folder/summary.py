@@ -2,7 +2,7 @@
 import math
 from collections.abc import Sequence
 
-from mmseg_ssl.datasets.folder.proposal import ESTIMATE, estimate
+from mmseg_ssl.datasets.folder.proposal import ESTIMATE, Proposal, estimate
 from mmseg_ssl.datasets.folder.scan import FolderScan
 from mmseg_ssl.datasets.folder.writing import Prepared, Request
 
@@ -17,7 +17,7 @@ def summarize(scan: FolderScan, request: Request,
     parts = [_found(scan)]
     if prepared.proposal is not None:
         parts += [_classes(scan, prepared.val), _validation(scan, prepared),
-                  _training(prepared, request)]
+                  _training(prepared.proposal, request)]
     else:
         parts.append(
             'No masks: PiCIE groups pixels into '
@@ -78,8 +78,7 @@ def _validation(scan: FolderScan, prepared: Prepared) -> str:
     return text
 
 
-def _training(prepared: Prepared, request: Request) -> str:
-    proposal = prepared.proposal
+def _training(proposal: Proposal, request: Request) -> str:
     height, width = proposal.crop_size
     lines = [
         f'Images are resized to a shorter side of {proposal.side} pixels '
