@@ -451,3 +451,61 @@ def tiny_downloads(tmp_path, monkeypatch) -> TinyDownloads:
     downloads.write_cityscapes()
     downloads.write_sunrgbd()
     return downloads
+
+
+def scramble(model: torch.nn.Module) -> None:
+    """Give a network random weights and statistics that predict something."""
+    for module in model.modules():
+        if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
+            torch.nn.init.normal_(module.running_mean, std=0.1)
+            torch.nn.init.uniform_(module.running_var, 0.5, 1.5)
+    for name, parameter in model.named_parameters():
+        wide = name.endswith('conv_seg.weight')
+        parameter.data += (0.5 if wide else 0.02) * torch.randn_like(parameter)
+
+
+@pytest.fixture
+def save_checkpoint(tmp_path) -> Callable[..., Path]:
+    """Write a checkpoint as a training leaves it; returns its path.
+
+    Arguments: config of the model, name of its config, classes; further
+    keywords are merged into the config.
+    """
+
+    def save(model: dict, name: str = 'tiny_1xb2-4k_scenes',
+             classes: tuple[str, ...] = ('sky', 'hill', 'road'),
+             **options) -> Path:
+        network = MODELS.build(ConfigDict(copy.deepcopy(model)))
+        scramble(network)
+        for kmeans in getattr(network, 'kmeans', []):
+            for view in kmeans:
+                torch.nn.init.normal_(view.centroids)
+            network.clustered_epoch.fill_(0)
+        pipeline = [dict(type='LoadImageFromFile'),
+                    dict(type='Resize', scale=(48, 32)),
+                    dict(type='LoadAnnotations'), dict(type='PackSegInputs')]
+        dataset = dict(
+            type='ProceduralScenesDataset', data_root=str(tmp_path),
+            data_prefix=dict(img_path='images', seg_map_path='labels'),
+            ann_file=str(tmp_path / 'some.txt'), pipeline=pipeline)
+        cfg = Config(dict(
+            default_scope='mmseg', model=model, data_root=str(tmp_path),
+            custom_imports=dict(imports=['mmseg_ssl']),
+            test_pipeline=pipeline, test_dataloader=dict(dataset=dataset),
+            test_evaluator=dict(type='IoUMetric'), **options),
+            format_python_code=False)
+        palette = [[10 * i, 255 - i, i] for i in range(len(classes))]
+        weights = {key: value.contiguous(memory_format=torch.channels_last)
+                   if value.ndim == 4 else value
+                   for key, value in network.state_dict().items()}
+        path = tmp_path / f'{name}.pth'
+        torch.save(dict(
+            state_dict=weights,
+            meta=dict(cfg=cfg.pretty_text, time='20260102_040506', iter=4,
+                      experiment_name=f'{name}_20260102_030405',
+                      dataset_meta=dict(classes=classes, palette=palette)),
+            optimizer=dict(state={}),
+            message_hub=dict(runtime_info=dict(loss=np.float64(1)))), path)
+        return path
+
+    return save

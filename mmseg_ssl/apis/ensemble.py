@@ -79,7 +79,8 @@ class SegmentorEnsemble(BaseModel):
         """
         total: list[Tensor] = []
         for model in self.members:
-            samples = model.test_step(copy.deepcopy(data))
+            samples = model.test_step(  # type: ignore[operator]
+                copy.deepcopy(data))
             part = [_probabilities(s.seg_logits.data) for s in samples]
             total = [a + b for a, b in zip(total, part)] if total else part
         for sample, probability in zip(samples, total):

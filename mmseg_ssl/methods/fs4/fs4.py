@@ -29,7 +29,7 @@ class FS4(PiCIE):
         **kwargs: Of :class:`PiCIE`.
     """
 
-    training_only = ('snapshot', 'global_head')
+    training_only = (*PiCIE.training_only, 'global_head')
 
     def __init__(self,
                  *args: Any,

@@ -1,0 +1,73 @@
+"""Folders to write to and images to read, with errors that name them."""
+import glob
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from mmseg_ssl.datasets.unlabeled import IMG_SUFFIXES
+
+
+def writable_folder(path: str | Path) -> Path:
+    """Make a folder, and see that files can be written into it.
+
+    Raises:
+        OSError: It cannot be made or written to; the message names it.
+    """
+    folder = Path(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise OSError(
+            f'cannot write to the folder {folder}: '
+            f'{error.strerror or error}') from error
+    return folder
+
+
+def find_images(source: str | Path) -> dict[str, Path]:
+    """Images of a folder, of a pattern, or one image.
+
+    Args:
+        source (str | Path): A file; a folder, which is searched recursively;
+            or a pattern as of a shell, where ``**`` stands for any folders.
+
+    Returns:
+        dict[str, Path]: Images by name, sorted: the path below the folder (of
+        a pattern: below what all its images have in common) without suffix.
+
+    Raises:
+        FileNotFoundError: There is no such file, or nothing fits the pattern.
+        ValueError: The folder holds no images, or two images have one name.
+    """
+    path = Path(source)
+    if path.is_file():
+        return {path.stem: path}
+    if path.is_dir():
+        files = (p for p in path.rglob('*') if p.is_file())
+    elif glob.has_magic(str(source)):
+        files = (Path(p) for p in glob.iglob(str(source), recursive=True))
+    else:
+        raise FileNotFoundError(f'{source} does not exist')
+    images = sorted(p for p in files if p.suffix.lower() in IMG_SUFFIXES)
+    if not images:
+        raise ValueError(f'there is no image in {source} '
+                         f'({", ".join(IMG_SUFFIXES)})')
+    return _by_name(images)
+
+
+def _by_name(images: Iterable[Path]) -> dict[str, Path]:
+    images = list(images)
+    parents = [image.parent.parts for image in images]
+    shared = next((i for i, parts in enumerate(zip(*parents))
+                   if len(set(parts)) > 1), min(map(len, parents)))
+    named: dict[str, Path] = {}
+    for image in images:
+        relative = Path(*image.parts[shared:])
+        name = relative.with_suffix('').as_posix()
+        if name in named:
+            raise ValueError(
+                f'{named[name]} and {image} would both be written as {name}; '
+                'give them one by one, or rename one of them')
+        named[name] = image
+    return named

@@ -1,0 +1,118 @@
+"""infer.py, publish_model.py and export_onnx.py as command lines."""
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from mmseg_ssl.apis import Segmenter
+
+
+@pytest.fixture
+def checkpoint(tiny_segmentor, save_checkpoint):
+    return save_checkpoint(tiny_segmentor('fcn_r18-d16'))
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """A folder with three images, of two sizes, one in a sub-folder."""
+    rng = np.random.default_rng(0)
+    for name, size in (('one.png', (30, 40)), ('two.png', (30, 40)),
+                       ('more/three.jpg', (24, 36))):
+        path = tmp_path / 'photos' / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (*size, 3),
+                                     dtype=np.uint8)).save(path)
+    return tmp_path / 'photos'
+
+
+def read(path) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.asarray(image)
+
+
+def test_folder(call_main, checkpoint, photos, tmp_path, capsys):
+    out = tmp_path / 'out'
+    call_main('tools/infer.py', checkpoint, photos, '--out', out,
+              '--batch-size', 2, '--device', 'cpu', '--opacity', 1)
+    assert f'3 images: {out}' in capsys.readouterr().out
+    segmenter = Segmenter(checkpoint, device='cpu')
+    for name in ('one.png', 'two.png', 'more/three.jpg'):
+        labels, confidence = segmenter(photos / name, confidence=True)
+        stem = name.rpartition('.')[0]
+        assert np.array_equal(read(out / f'labels/{stem}.png'), labels)
+        written = read(out / f'confidence/{stem}.png') / 255
+        np.testing.assert_allclose(written, confidence, atol=0.003)
+        overlay = read(out / f'overlay/{stem}.png')
+        height, width = labels.shape
+        assert overlay.shape[0] > height and overlay.shape[1] >= width
+        assert np.array_equal(overlay[:height, :width],
+                              np.array(segmenter.palette)[labels])
+
+
+def test_video(call_main, checkpoint, tmp_path):
+    video = tmp_path / 'drive.avi'
+    writer = cv2.VideoWriter(
+        str(video), cv2.VideoWriter.fourcc(*'MJPG'), 5, (48, 32))
+    for i in range(5):
+        writer.write(np.full((32, 48, 3), 40 * i, np.uint8))
+    writer.release()
+    call_main('tools/infer.py', checkpoint, video, '--out', tmp_path / 'out',
+              '--every', 2, '--device', 'cpu')
+    names = sorted(path.name for path in tmp_path.glob('out/overlay/*'))
+    assert names == [f'drive_{i:06d}.png' for i in (0, 2, 4)]
+    assert read(tmp_path / 'out/labels/drive_000004.png').shape == (32, 48)
+    video.write_bytes(b'no video')
+    with pytest.raises(SystemExit, match='video .*drive.avi cannot be read'):
+        call_main('tools/infer.py', checkpoint, video, '--out', tmp_path)
+
+
+def test_errors_of_infer(call_main, checkpoint, photos, tmp_path):
+    def fails(message, model=checkpoint, images=photos,
+              out=tmp_path / 'out', options=()):
+        with pytest.raises(SystemExit, match=f'^infer.py: .*{message}'):
+            call_main('tools/infer.py', model, images, '--out', out, *options)
+
+    (tmp_path / 'empty').mkdir()
+    fails('there is no image in .*empty', images=tmp_path / 'empty')
+    fails('nowhere does not exist', images=tmp_path / 'nowhere')
+    fails('cannot write to the folder .*one.png',
+          out=photos / 'one.png/out')
+    broken = tmp_path / 'broken.pth'
+    broken.write_bytes(checkpoint.read_bytes()[:1000])
+    fails('broken.pth cannot be read', model=broken)
+    fails('near names are .*supervised_', model='supervised_mbv2-d16')
+
+
+def test_publish(call_main, checkpoint, tmp_path, capsys):
+    call_main('tools/publish_model.py', checkpoint, '--out', tmp_path / 'p')
+    lines = capsys.readouterr().out.splitlines()
+    written, = (tmp_path / 'p').glob('*.pth')
+    assert lines[-1] == str(written)
+    assert lines[-2] == str(written.with_suffix('.py'))
+    assert 'needs nothing but mmseg' in lines
+    assert any('kept: the model; logits differ by at most 0.0e+00' in line
+               for line in lines)
+    for arguments, message in (
+            (('no.pth', ), 'no.pth does not exist'),
+            ((checkpoint, '--keep', 'student'), 'leave --keep out'),
+            ((checkpoint, '--out', checkpoint), 'cannot write to the')):
+        with pytest.raises(SystemExit,
+                           match=f'^publish_model.py: .*{message}'):
+            call_main('tools/publish_model.py', *arguments)
+
+
+def test_export_onnx(call_main, monkeypatch, checkpoint, tmp_path, capsys):
+    """The export itself is in tests/test_apis/test_publishing.py."""
+    def export(model, out, config, keep, size, batch_size):
+        assert size == [24, 40] and batch_size == 2 and keep is None
+        return f'{out}/{model}.onnx', 2e-6
+
+    with monkeypatch.context() as patch:
+        patch.setattr('mmseg_ssl.apis.publishing.publish_onnx', export)
+        call_main('tools/export_onnx.py', 'reco', '--out', tmp_path,
+                  '--size', 24, 40, '--batch-size', 2)
+    assert capsys.readouterr().out.splitlines() == [
+        'logits differ by at most 2.0e-06 from torch', f'{tmp_path}/reco.onnx']
+    with pytest.raises(SystemExit, match='^export_onnx.py: .*above 0, not'):
+        call_main('tools/export_onnx.py', checkpoint, '--out', tmp_path,
+                  '--size', 0, 8)

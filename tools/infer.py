@@ -1,0 +1,161 @@
+"""Segment images or a video: ``infer.py MODEL IMAGES --out DIR``.
+
+MODEL is a checkpoint (of a training, or published) or the name of a model of
+the zoo; IMAGES a folder, a pattern in quotes, an image or a video. Writes
+
+- ``DIR/overlay/NAME.png``: the image in the colours of the classes, a legend;
+- ``DIR/labels/NAME.png``: the number of the class in each pixel;
+- ``DIR/confidence/NAME.png``: the probability of that class, 255 is 1.
+"""
+import argparse
+import sys
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+
+import mmcv
+import numpy as np
+from mmengine.utils import ProgressBar
+from PIL import Image
+
+from mmseg_ssl.apis import Segmentation, Segmenter
+from mmseg_ssl.apis.files import find_images, writable_folder
+from mmseg_ssl.engine.environment import keep_freed_memory
+from mmseg_ssl.visualization.overlay import (
+    draw_legend,
+    legend_of,
+    paint,
+    with_legend,
+)
+
+VIDEO_SUFFIXES = ('.avi', '.m4v', '.mkv', '.mov', '.mp4', '.mpeg', '.mpg',
+                  '.webm')
+
+Named = tuple[str, np.ndarray]
+
+
+def positive(text: str) -> int:
+    """Parse a number above 0."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(
+            f'{text!r} should be a number above 0')
+    return int(text)
+
+
+def share(text: str) -> float:
+    """Parse a number from 0 to 1."""
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f'{text} should be between 0 and 1')
+    return value
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description='Segment images or the frames of a video')
+    parser.add_argument(
+        'model', help='checkpoint, or name of a model of the zoo')
+    parser.add_argument(
+        'images', help='folder, pattern in quotes, image, or video')
+    parser.add_argument(
+        '--out', type=Path, required=True, help='folder to write to')
+    parser.add_argument(
+        '--config', help="config of the model (the checkpoint's own)")
+    parser.add_argument(
+        '--batch-size', type=positive, default=4,
+        help='images that are predicted at once, if of one size (4)')
+    parser.add_argument(
+        '--every', type=positive, default=1,
+        help='of a video, take one frame of so many (1)')
+    parser.add_argument(
+        '--opacity', type=share, default=0.5,
+        help='of the colours in the overlay, 0 to 1 (0.5)')
+    parser.add_argument(
+        '--device', help='such as cpu or cuda:1 (a GPU if there is one)')
+    return parser.parse_args()
+
+
+def read_frames(path: Path, every: int) -> tuple[Iterator[Named], int]:
+    """Frames of a video, BGR, and how many there should be.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It cannot be read.
+    """
+    video = mmcv.VideoReader(str(path))
+    if not video.opened or video.frame_cnt < 1:
+        raise ValueError(f'video {path} cannot be read')
+    frames = ((f'{path.stem}_{i:06d}', frame)
+              for i, frame in enumerate(video) if i % every == 0)
+    return frames, -(-video.frame_cnt // every)
+
+
+def read_images(source: str, segmenter: Segmenter) -> tuple[
+        Iterator[Named], int]:
+    """Images by name, BGR, and how many there are."""
+    found = find_images(source)
+    images = ((name, segmenter.read(path)) for name, path in found.items())
+    return images, len(found)
+
+
+def in_batches(items: Iterable[Named], size: int) -> Iterator[list[Named]]:
+    """Lists of so many items; the last may be shorter."""
+    items = iter(items)
+    while batch := list(islice(items, size)):
+        yield batch
+
+
+def save(pixels: np.ndarray, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+
+
+def write(name: str, image: np.ndarray, result: Segmentation,
+          segmenter: Segmenter, args: argparse.Namespace) -> None:
+    """Write the three pictures of an image (BGR)."""
+    rgb = image[..., ::-1].clip(0, 255).astype(np.uint8)
+    painted = paint(rgb, result.labels, segmenter.palette, args.opacity)
+    legend = draw_legend(
+        legend_of(result.labels, segmenter.classes, segmenter.palette),
+        painted.shape[1])
+    pictures = dict(
+        overlay=with_legend(painted, legend), labels=result.labels,
+        confidence=(255 * result.confidence).round().astype(np.uint8))
+    for kind, pixels in pictures.items():
+        save(pixels, args.out / kind / f'{name}.png')
+
+
+def run(args: argparse.Namespace) -> int:
+    """Predict and write everything; returns how many images there were."""
+    writable_folder(args.out)
+    is_video = Path(args.images).suffix.lower() in VIDEO_SUFFIXES
+    if not is_video:
+        find_images(args.images)  # before time goes into loading a model
+    segmenter = Segmenter(args.model, args.config, args.device)
+    if is_video:
+        items, count = read_frames(Path(args.images), args.every)
+    else:
+        items, count = read_images(args.images, segmenter)
+    bar = ProgressBar(count)
+    for batch in in_batches(items, args.batch_size):
+        names, images = zip(*batch)
+        results = segmenter(images, args.batch_size, confidence=True)
+        for name, image, result in zip(names, images, results):
+            write(name, image, result, segmenter, args)
+        bar.update(len(batch))
+    print()
+    return bar.completed
+
+
+def main() -> None:
+    args = parse_args()
+    keep_freed_memory()
+    try:
+        count = run(args)
+    except (OSError, ValueError) as error:
+        sys.exit(f'infer.py: {error}')
+    print(f'{count} images: {args.out.resolve()}')
+
+
+if __name__ == '__main__':
+    main()
