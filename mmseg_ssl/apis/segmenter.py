@@ -24,16 +24,13 @@ Image = str | Path | np.ndarray
 
 
 class Segmentation(NamedTuple):
-    """What a model says about an image.
+    """What a model says about an image."""
 
-    Attributes:
-        labels (np.ndarray): Class of each pixel, shape (H, W) of the image,
-            uint8 (uint16 for more than 255 classes).
-        confidence (np.ndarray, optional): Probability of that class, shape
-            (H, W), float32.
-    """
     labels: np.ndarray
+    """Class of each pixel, shape (H, W) of the image, uint8 (uint16 for more
+    than 255 classes)."""
     confidence: np.ndarray | None = None
+    """Probability of that class, shape (H, W), float32."""
 
 
 class Segmenter:
