@@ -10,6 +10,7 @@ from mmseg_ssl.engine.hooks import (
     OfflineClusteringHook,
     PreflightHook,
     ProcessMemoryHook,
+    PseudoLabelHook,
     RandomSeedHook,
 )
 from mmseg_ssl.engine.joint_optimizers import (
@@ -28,6 +29,7 @@ __all__ = [
     'OfflineClusteringHook',
     'PreflightHook',
     'ProcessMemoryHook',
+    'PseudoLabelHook',
     'RandomSeedHook',
     'ResumableEpochLoop',
     'ResumableSampler',

@@ -6,6 +6,7 @@ from mmseg_ssl.engine.hooks.offline_clustering_hook import (
 )
 from mmseg_ssl.engine.hooks.preflight_hook import PreflightHook
 from mmseg_ssl.engine.hooks.process_memory_hook import ProcessMemoryHook
+from mmseg_ssl.engine.hooks.pseudo_label_hook import PseudoLabelHook
 from mmseg_ssl.engine.hooks.random_seed_hook import RandomSeedHook
 
 __all__ = [
@@ -15,5 +16,6 @@ __all__ = [
     'OfflineClusteringHook',
     'PreflightHook',
     'ProcessMemoryHook',
+    'PseudoLabelHook',
     'RandomSeedHook',
 ]
