@@ -31,4 +31,8 @@ model = dict(
                 prefix='backbone.'))),
     channels=256,
     num_clusters=_base_.num_classes)
-custom_hooks = [*_base_.custom_hooks, dict(type='OfflineClusteringHook')]
+custom_hooks = [
+    *_base_.custom_hooks,
+    dict(type='ClusteringSpreadHook'),
+    dict(type='OfflineClusteringHook'),
+]

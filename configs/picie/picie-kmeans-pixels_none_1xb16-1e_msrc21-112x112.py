@@ -24,4 +24,8 @@ model = dict(
     channels=3,
     num_clusters=_base_.num_classes,
     metric='euclidean')
-custom_hooks = [*_base_.custom_hooks, dict(type='OfflineClusteringHook')]
+custom_hooks = [
+    *_base_.custom_hooks,
+    dict(type='ClusteringSpreadHook'),
+    dict(type='OfflineClusteringHook'),
+]

@@ -1,6 +1,6 @@
 """Cluster the pixels of a trained PiCIE anew, on plain images.
 
-Other clusterings of the same encoder: randomness.seed=1, 2, ...
+train_cfg.max_epochs=5: five clusterings, with mean and spread of their scores.
 """
 _base_ = [
     '../_base_/models/picie_r18-fpn.py',
@@ -31,4 +31,8 @@ model = dict(
     encoder=encoder,
     channels=_base_.model.channels,
     num_clusters=_base_.num_classes)
-custom_hooks = [*_base_.custom_hooks, dict(type='OfflineClusteringHook')]
+custom_hooks = [
+    *_base_.custom_hooks,
+    dict(type='ClusteringSpreadHook'),
+    dict(type='OfflineClusteringHook'),
+]

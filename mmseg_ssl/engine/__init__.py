@@ -6,6 +6,7 @@ from mmseg_ssl.engine.epoch_loop import (
 from mmseg_ssl.engine.hooks import (
     ChannelsLastHook,
     ClassRelationHook,
+    ClusteringSpreadHook,
     MeanTeacherHook,
     OfflineClusteringHook,
     PreflightHook,
@@ -23,6 +24,7 @@ __all__ = [
     'ChannelsLastHook',
     'ClassRelationHook',
     'ClusteringLoop',
+    'ClusteringSpreadHook',
     'JointOptimWrapperConstructor',
     'JointOptimWrapperDict',
     'MeanTeacherHook',

@@ -1,5 +1,6 @@
 from mmseg_ssl.engine.hooks.channels_last_hook import ChannelsLastHook
 from mmseg_ssl.engine.hooks.class_relation_hook import ClassRelationHook
+from mmseg_ssl.engine.hooks.clustering_spread_hook import ClusteringSpreadHook
 from mmseg_ssl.engine.hooks.mean_teacher_hook import MeanTeacherHook
 from mmseg_ssl.engine.hooks.offline_clustering_hook import (
     OfflineClusteringHook,
@@ -12,6 +13,7 @@ from mmseg_ssl.engine.hooks.random_seed_hook import RandomSeedHook
 __all__ = [
     'ChannelsLastHook',
     'ClassRelationHook',
+    'ClusteringSpreadHook',
     'MeanTeacherHook',
     'OfflineClusteringHook',
     'PreflightHook',
