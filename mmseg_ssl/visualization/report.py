@@ -294,8 +294,11 @@ def write_report(runs: Sequence[TrainingRun], out: str | Path,
     metainfo: dict[str, Any] = dict(classes=(), palette=())
     if num_images > 0:
         illustrations = make_illustrations(runs, num_images)
-        if segmenting:
-            pictures, metainfo = make_pictures(segmenting, num_images)
+        # what a model illustrates itself is not made of classes
+        predicting = [run for run in segmenting
+                      if run.name not in illustrations]
+        if predicting:
+            pictures, metainfo = make_pictures(predicting, num_images)
     palette = {name: 'rgb({}, {}, {})'.format(*rgb) for name, rgb in
                zip(metainfo['classes'], metainfo['palette'], strict=True)}
     page = _template().render(

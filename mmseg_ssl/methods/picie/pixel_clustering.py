@@ -4,6 +4,7 @@ from abc import abstractmethod
 from typing import Any
 
 import torch
+from mmengine.dataset import BaseDataset
 from mmengine.dist import all_reduce_params, get_world_size
 from mmseg.models.segmentors import BaseSegmentor
 from mmseg.models.utils import resize
@@ -18,7 +19,9 @@ from torch import Tensor, nn
 
 from mmseg_ssl.clustering import MiniBatchKMeans
 from mmseg_ssl.datasets.padding import refuse_padding
+from mmseg_ssl.methods.picie.illustration import illustrate_clusters
 from mmseg_ssl.methods.picie.losses import cluster_scores
+from mmseg_ssl.visualization.panels import Illustration
 
 
 class PixelClustering(BaseSegmentor):
@@ -188,6 +191,10 @@ class PixelClustering(BaseSegmentor):
         self.check_clustered()
         return self.postprocess_result(
             self.encode_decode(inputs, []), data_samples)
+
+    def illustrate(self, dataset: BaseDataset, num: int) -> Illustration:
+        """Show its clusters; see :func:`illustrate_clusters`."""
+        return illustrate_clusters(self, dataset, num)
 
     def _forward(self,
                  inputs: Tensor,
