@@ -8,9 +8,7 @@ from mmengine.evaluator import BaseMetric
 from mmseg.registry import METRICS
 from PIL import Image
 
-# Label ids of the 19 classes of Cityscapes, in the order of their train ids.
-LABEL_IDS = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31,
-             32, 33)
+from mmseg_ssl.datasets.conversion.cityscapes import LABEL_SETS
 
 
 class SubmissionWriter(BaseMetric):
@@ -131,4 +129,5 @@ class CityscapesSubmission(SubmissionWriter):
                 f'{labels.shape[0]}, but the server wants {self.size[0]}x'
                 f'{self.size[1]} (width x height); predict the test images '
                 'as they were downloaded')
-        return Image.fromarray(np.array(LABEL_IDS, dtype=np.uint8)[labels])
+        label_ids = np.array(LABEL_SETS[19].class_ids, dtype=np.uint8)
+        return Image.fromarray(label_ids[labels])
