@@ -15,6 +15,7 @@ from mmseg.registry import MODELS
 from PIL import Image
 
 from mmseg_ssl.visualization import report
+from mmseg_ssl.visualization.panels import Illustration, Panel
 from mmseg_ssl.visualization.run_log import Curve, TrainingRun
 
 
@@ -251,6 +252,26 @@ def test_illustration_of_puzzles(puzzle_run):
     centre = np.s_[32:64, 33:66]
     assert np.array_equal(puzzle.pixels[centre], image.pixels[centre])
     assert not np.array_equal(puzzle.pixels, image.pixels)
+
+
+def test_clusters_are_not_painted_as_classes(runs, tmp_path, monkeypatch):
+    """What a model illustrates itself is not shown a second time."""
+    name = runs[0].name
+    panel = Panel(np.zeros((4, 6, 3), np.uint8))
+    shown = {name: Illustration([[panel]], ['x'], notes=['matched clusters'])}
+    monkeypatch.setattr(
+        report, 'make_illustrations', lambda runs, num: shown)
+    predicted = []
+
+    def pictures(runs, num):
+        predicted.extend(run.name for run in runs)
+        return [], dict(classes=(), palette=())
+
+    monkeypatch.setattr(report, 'make_pictures', pictures)
+    report.write_report(runs, tmp_path / 'page.html', num_images=1)
+    assert name not in predicted
+    assert predicted == [run.name for run in runs if run.name != name]
+    assert 'matched clusters' in (tmp_path / 'page.html').read_text()
 
 
 @pytest.fixture

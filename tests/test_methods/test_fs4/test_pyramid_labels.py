@@ -134,6 +134,18 @@ def test_a_killed_stage_continues(dataset, network, tmp_path, monkeypatch):
     assert len(seen) == 4
 
 
+def test_numbers_of_clusters_share_features(dataset, network, tmp_path,
+                                            monkeypatch):
+    first = make(network, dataset, tmp_path / '3')
+    monkeypatch.setattr(  # features that are there are not made again
+        network, 'forward', lambda images: pytest.fail('computed again'))
+    more = make(network, dataset, tmp_path / '5', num_clusters=5,
+                feature_dir=str(tmp_path / '3/features'))
+    assert not (tmp_path / '5/features').exists()
+    assert len(first.centroids) == 3 and len(more.centroids) == 5
+    assert len(PyramidLabels.load(tmp_path / '5/labels.npz').centroids) == 5
+
+
 @pytest.mark.parametrize('what, message', [
     ('network', 'network is'), ('images', 'images is'), ('crop', 'crop is 20 '
                                                          'there and 16 here')])
