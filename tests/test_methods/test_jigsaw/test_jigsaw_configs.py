@@ -197,7 +197,7 @@ def test_a_proxy_task_and_the_segmentation_that_starts_from_it(load):
     cfg.model.transfer.update(
         checkpoint=f'{proxy.work_dir}/iter_2.pth',
         freeze=['block1', 'block2'], random=['block5'])
-    cfg.model.decode_head.update(c1_in_channels=8)
+    cfg.model.decode_head.update(c1_in_channels=8, in_channels=80)
     segmentation = run(cfg)
     learned = proxy.model.backbone.state_dict()
     for name, value in segmentation.model.backbone.state_dict().items():
