@@ -42,12 +42,13 @@ def build(*args, **options) -> torch.nn.Module:
     return model
 
 
-@pytest.mark.parametrize('backbone, matching', [
-    ('alexnet', 'graph'), ('alexnet', 'random'), ('resnet', 'graph'),
-    ('mobilenet', 'graph')])
-def test_loss_falls_and_classes_part(make_batch, train, backbone, matching):
+@pytest.mark.parametrize('backbone, matching, num_classes', [
+    ('alexnet', 'graph', 3), ('alexnet', 'random', 3), ('resnet', 'graph', 3),
+    ('mobilenet', 'graph', 3), ('resnet', 'graph', 2)])
+def test_loss_falls_and_classes_part(make_batch, train, backbone, matching,
+                                     num_classes):
     model = build(backbone, matching=matching)
-    batch = make_batch(8, 3, unlabeled=False)
+    batch = make_batch(8, num_classes, unlabeled=False)
     history = {name: torch.tensor(values) for name, values in train(
         model, [batch], steps=25, lr=1e-2).items()}
     assert set(history) == {'loss', 'loss_triplet', 'active_share',

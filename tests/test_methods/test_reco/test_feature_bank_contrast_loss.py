@@ -87,6 +87,24 @@ def test_many_are_drawn_without_replacement():
     assert stored.min() > 45 and stored.max() < 105
 
 
+@pytest.mark.parametrize('num_classes', [2, 3])
+def test_few_classes(num_classes):
+    """Free embeddings that follow the gradient part by class."""
+    loss = FeatureBankContrastLoss(
+        num_classes, D, bank_size=16, num_stored=8, **SIZES)
+    embedding, label, prob = batch(list(range(num_classes)))
+    prob = prob[:, :num_classes]
+    rng = generator()
+    values = []
+    for _ in range(30):
+        value = loss(embedding, label, prob, rng)
+        grad, = torch.autograd.grad(value, embedding)
+        with torch.no_grad():
+            embedding -= 5 * grad
+        values.append(value.item())
+    assert sum(values[-5:]) < 0.8 * sum(values[:5])
+
+
 def test_fewer_than_two_classes_keep_a_graph():
     loss = FeatureBankContrastLoss(C, D, **SIZES)
     embedding, label, prob = batch([2])

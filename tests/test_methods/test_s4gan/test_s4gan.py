@@ -23,9 +23,10 @@ OPTIMIZERS = dict(
 @pytest.fixture
 def make_cfg_of_model(tiny_segmentor):
 
-    def make(base='deeplabv3plus_r18-d16', **options) -> dict:
+    def make(base='deeplabv3plus_r18-d16', num_classes=3,
+             **options) -> dict:
         return {**dict(
-            type='S4GAN', segmentor=tiny_segmentor(base),
+            type='S4GAN', segmentor=tiny_segmentor(base, num_classes),
             discriminator=DISCRIMINATOR, score_threshold=0.0,
             augmentation=dict(scale=(0.8, 1.2))), **options}
 
@@ -43,10 +44,12 @@ def losses_of(model, batch):
     return model(**data, mode='loss')
 
 
-def test_losses_fall(model, make_batch, train):
+@pytest.mark.parametrize('num_classes', [2, 3])
+def test_losses_fall(make_cfg_of_model, make_batch, train, num_classes):
+    model = MODELS.build(make_cfg_of_model(num_classes=num_classes))
     history = {
         key: torch.tensor(values) for key, values in train(
-            model, [make_batch(4, 3)], steps=20).items()}
+            model, [make_batch(4, num_classes)], steps=20).items()}
     assert {key for key in history if 'loss_' in key} == {
         'loss_ce', 'loss_unsup', 'loss_feature_matching',
         'loss_discriminator'}
