@@ -2,6 +2,7 @@
 import cv2
 import numpy as np
 import pytest
+from mmseg.apis import inference_model
 from PIL import Image
 
 from mmseg_ssl.apis import Segmenter
@@ -99,6 +100,27 @@ def test_publish(call_main, checkpoint, tmp_path, capsys):
         with pytest.raises(SystemExit,
                            match=f'^publish_model.py: .*{message}'):
             call_main('tools/publish_model.py', *arguments)
+
+
+def test_published_models_elsewhere(call_main, monkeypatch, checkpoint,
+                                    photos, tmp_path, capsys):
+    """A process that cannot import this package predicts the same."""
+    arguments = ('tools/check_published.py', checkpoint, '--out',
+                 tmp_path / 'p', '--images', photos / 'one.png',
+                 photos / 'more/three.jpg')
+    call_main(*arguments)
+    line, = capsys.readouterr().out.splitlines()
+    assert ': mmseg, logits from ' in line
+    assert float(line.rpartition(' ')[2]) < 1e-4
+
+    def inexact(*arguments):
+        result = inference_model(*arguments)
+        result.seg_logits.data += 2e-4
+        return result
+
+    monkeypatch.setattr('mmseg.apis.inference_model', inexact)
+    with pytest.raises(SystemExit, match='are not the same'):
+        call_main(*arguments)
 
 
 def test_export_onnx(call_main, monkeypatch, checkpoint, tmp_path, capsys):
