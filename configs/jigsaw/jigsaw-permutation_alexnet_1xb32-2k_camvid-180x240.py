@@ -5,7 +5,7 @@ num_permutations = 100
 model = dict(
     type='JigsawPermutation',
     num_permutations=num_permutations,
-    gap=10,  # tiles of 43 pixels in cells of 53
+    gap=10,  # tiles of 50 pixels in cells of 60
     tile_norm=True,
     grey_prob=0.3,
     # With batch norm, unlike the paper, as the training is short.

@@ -84,8 +84,9 @@ def test_perfect_solution_is_put_back(prepare):
     logits[range(9), position] = 9.
     logits[0] = logits[1]  # two want one place: the likelier gets it
     logits[0, position[1]] = 8.
-    cells, prob = model.arrange(logits, position)
+    cells, right, prob = model.arrange(logits, position)
     assert torch.equal(cells, position)
+    assert right.tolist() == [False] + 8 * [True]  # as the metric counts
     assert prob[0] < 0.01 and (prob[1:] > 0.99).all()
 
 

@@ -63,7 +63,7 @@ def test_curves(make, project_root):
     blocks, accuracy = tool['draw'](*tool['collect'](runs)).axes
     styles = {line.get_linestyle(): list(line.get_ydata())
               for line in blocks.lines if len(line.get_ydata()) <= 2}
-    assert styles['--'] == [10.0, 10.0] and styles[':'] == [5.0]
+    assert styles['--'] == [10.0, 10.0] and styles[':'] == [10.0, 5.0]
     line, = accuracy.lines
     assert list(line.get_xdata()) == [20.0, 30.0]
     assert list(line.get_ydata()) == [16.0, 20.0]

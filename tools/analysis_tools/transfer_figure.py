@@ -7,8 +7,9 @@ Left, Fig. 4 of the paper: mIoU over the blocks that were tuned, a solid line
 where they started from the puzzles, a dotted one where they started at random;
 the dashed line started everything at random. Right, as in Table 2: mIoU over
 the accuracy that the puzzles had reached, a line for each choice of tuned
-blocks, if the logs of the puzzles still lie beside their checkpoints. Runs
-that differ in their seed only are averaged. The numbers are printed, too.
+blocks, if the logs of the puzzles still lie beside their checkpoints. Runs of
+one cell are averaged, so give the same seeds of each. The numbers are printed,
+too.
 """
 import argparse
 import re
@@ -122,17 +123,21 @@ def draw_blocks(axes: Axes, scores: dict[Cell, list[float]],
                 colours: dict[str, str]) -> None:
     """Fig. 4: a line for each proxy task and start."""
     lines: dict[tuple, dict[int, list[float]]] = {}
+    everything_random: dict[int, list[float]] = {}
     for cell, values in scores.items():
         if cell.puzzle:
             line = lines.setdefault((cell.puzzle, cell.step, cell.start), {})
             line[TUNED.index(cell.tuned)] = values
         else:
+            everything_random = {0: values}
             axes.axhline(mean(values), color='black', linestyle='--',
                          linewidth=1, label='no puzzles')
             axes.axhspan(mean(values) - spread(values),
                          mean(values) + spread(values), color='black',
                          alpha=0.08, linewidth=0)
     for (puzzle, step, start), points in lines.items():
+        if start == 'random':
+            points.update(everything_random)
         x = sorted(points)
         axes.errorbar(
             x, [mean(points[i]) for i in x], [spread(points[i]) for i in x],

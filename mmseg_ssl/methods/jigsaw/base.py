@@ -3,7 +3,7 @@ import zlib
 from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import PurePath
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +18,21 @@ from mmseg_ssl.methods.jigsaw.guards import drop_colour, normalize_tiles
 from mmseg_ssl.methods.jigsaw.illustration import illustrate_puzzles
 from mmseg_ssl.methods.jigsaw.puzzle import place_patches, random_shifts
 from mmseg_ssl.visualization.panels import Illustration
+
+
+class Arrangement(NamedTuple):
+    """What a model makes of the N patches of one puzzle, each of shape (N, ).
+
+    Attributes:
+        cells (Tensor): Where it puts them, a permutation.
+        right (Tensor): Whether it names the true cell, bool; the metric
+            counts these.
+        true_prob (Tensor): Probability of the true cell.
+    """
+
+    cells: Tensor
+    right: Tensor
+    true_prob: Tensor
 
 
 class JigsawModel(BaseModel):
@@ -100,17 +115,12 @@ class JigsawModel(BaseModel):
         """Share of right answers in a batch, for the log."""
 
     @abstractmethod
-    def arrange(self, logits: Tensor,
-                position: Tensor) -> tuple[Tensor, Tensor]:
+    def arrange(self, logits: Tensor, position: Tensor) -> Arrangement:
         """Where the model puts the patches of one puzzle.
 
         Args:
             logits (Tensor): Of :meth:`solve`, shape (..., classes).
             position (Tensor): True cells, shape (N, ).
-
-        Returns:
-            tuple[Tensor, Tensor]: Cell of each patch, a permutation, and the
-            probability of its true cell, both of shape (N, ).
         """
 
     def make_puzzles(self, images: Tensor, position: Tensor,

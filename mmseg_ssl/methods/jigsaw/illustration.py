@@ -36,22 +36,23 @@ def illustrate_puzzles(model: 'JigsawModel', dataset: Sequence[dict[str, Any]],
         Illustration: A row for each image shown: the image, its puzzle, the
         patches put back where the model wants them, and the probability of
         the true place of each. The last row and the notes have the accuracy
-        by position over all images.
+        by position over all images, which is the metric's: the share of
+        patches whose likeliest place is the true one.
     """
     num = min(num, len(dataset))
     shown = set(np.linspace(0, len(dataset) - 1, num).round().astype(int))
     rows, right = [], []
     for i in range(len(dataset)):
-        panels, in_place = solve(model, dataset[i])
-        right.append(in_place)
+        panels, named = solve(model, dataset[i])
+        right.append(named)
         if i in shown:
             rows.append(panels)
     accuracy = torch.stack(right).mean(dim=0).cpu()
     height, width = rows[0][0].pixels.shape[:2]
     rows.append([confidence_panel(
         by_cell(accuracy, model.grid, (height, width)),
-        f'share in place, {len(right)} image(s)')])
-    notes = ['in place, percent, by position:'] + [
+        f'accuracy, {len(right)} image(s)')])
+    notes = ['accuracy in percent, by position:'] + [
         '  ' + ' '.join(f'{100 * value:5.1f}' for value in cells)
         for cells in accuracy.view(model.grid, model.grid).tolist()
     ]
@@ -65,27 +66,29 @@ def solve(model: 'JigsawModel',
 
     Returns:
         tuple[list[Panel], Tensor]: The panels of its row, and for each cell
-        whether the patch from there was put back, shape (N, ), as 0 and 1.
+        whether the patch from there was named rightly, shape (N, ), as 0 and
+        1.
     """
     batch = model.data_preprocessor(pseudo_collate([sample]))
     images, data_sample = batch['inputs'], batch['data_samples'][0]
     _, position = model.fixed_puzzles([data_sample], images.device)
     logits = model.solve(model.make_puzzles(images, position))[0]
-    predicted, true_prob = model.arrange(logits, position[0])
+    arranged = model.arrange(logits, position[0])
     # as the network sees it but for the colours of normalised tiles
     puzzle = place_patches(images, position, model.grid, model.gap)
-    restored = restore_patches(puzzle, predicted[None], model.grid)
-    right = predicted == position[0]
+    restored = restore_patches(puzzle, arranged.cells[None], model.grid)
+    in_place = int((arranged.cells == position[0]).sum())
     pictures = [denormalize(x, model.data_preprocessor)[0]
                 for x in (images, puzzle, restored)]
     panels = [
         Panel(pictures[0], Path(data_sample.img_path).stem),
         Panel(pictures[1]),
-        Panel(pictures[2], f'{int(right.sum())} of {len(right)} in place'),
-        confidence_panel(by_cell(true_prob, model.grid, puzzle.shape[2:]),
-                         'patches as in the puzzle'),
+        Panel(pictures[2], f'{in_place} of {len(position[0])} in place'),
+        confidence_panel(
+            by_cell(arranged.true_prob, model.grid, puzzle.shape[2:]),
+            'patches as in the puzzle'),
     ]
-    return panels, right.float()[position[0].argsort()]
+    return panels, arranged.right.float()[position[0].argsort()]
 
 
 def by_cell(values: Tensor, grid: int, size: Sequence[int]) -> Tensor:

@@ -11,7 +11,7 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 
 from mmseg_ssl.backbones import output_receptive_field
-from mmseg_ssl.methods.jigsaw.base import JigsawModel
+from mmseg_ssl.methods.jigsaw.base import Arrangement, JigsawModel
 from mmseg_ssl.methods.jigsaw.puzzle import pool_patches, random_positions
 
 
@@ -131,8 +131,7 @@ class JigsawFCN(JigsawModel):
         sample.position = target
         sample.pred_position = prediction
 
-    def arrange(self, logits: Tensor,
-                position: Tensor) -> tuple[Tensor, Tensor]:
+    def arrange(self, logits: Tensor, position: Tensor) -> Arrangement:
         """Where the model puts the patches of one puzzle.
 
         It may want one place for two patches; here every patch gets its own,
@@ -141,15 +140,14 @@ class JigsawFCN(JigsawModel):
         Args:
             logits (Tensor): Shape (N, N).
             position (Tensor): True cells, shape (N, ).
-
-        Returns:
-            tuple[Tensor, Tensor]: See :meth:`JigsawModel.arrange`.
         """
         log_prob = logits.float().log_softmax(dim=1)
         _, cells = linear_sum_assignment(
             log_prob.cpu().numpy(), maximize=True)
         true = log_prob.exp().gather(1, position[:, None])[:, 0]
-        return torch.as_tensor(cells, device=position.device), true
+        return Arrangement(
+            torch.as_tensor(cells, device=position.device),
+            logits.argmax(dim=1) == position, true)
 
     def accuracy(self, prediction: Tensor, target: Tensor) -> Tensor:
         """Accuracy over the movable patches; the centre is no merit."""

@@ -8,7 +8,7 @@ from mmseg.structures import SegDataSample
 from mmseg.utils import ConfigType, OptConfigType
 from torch import Tensor, nn
 
-from mmseg_ssl.methods.jigsaw.base import JigsawModel
+from mmseg_ssl.methods.jigsaw.base import Arrangement, JigsawModel
 from mmseg_ssl.methods.jigsaw.permutations import permutation_set
 from mmseg_ssl.sampling import random_integers
 
@@ -128,21 +128,20 @@ class JigsawPermutation(JigsawModel):
         sample.permutation = target
         sample.pred_permutation = prediction
 
-    def arrange(self, logits: Tensor,
-                position: Tensor) -> tuple[Tensor, Tensor]:
+    def arrange(self, logits: Tensor, position: Tensor) -> Arrangement:
         """Where the likeliest permutation puts the patches of one puzzle.
+
+        A cell is as likely as all members of the set together that have it.
 
         Args:
             logits (Tensor): Shape (P, ).
             position (Tensor): True cells, shape (N, ).
-
-        Returns:
-            tuple[Tensor, Tensor]: See :meth:`JigsawModel.arrange`; a cell is
-            as likely as all members of the set together that have it.
         """
         prob = logits.float().softmax(dim=0)
         agree = self.permutations == position
-        return self.permutations[prob.argmax()], prob @ agree.float()
+        best = prob.argmax()
+        return Arrangement(
+            self.permutations[best], agree[best], prob @ agree.float())
 
     def accuracy(self, prediction: Tensor, target: Tensor) -> Tensor:
         """Share of puzzles that are told from all others of the set."""

@@ -192,7 +192,7 @@ def test_a_proxy_task_and_the_segmentation_that_starts_from_it(load):
     assert list(Path(proxy.work_dir).glob('best_movable_acc*'))
 
     cfg = load(
-        'jigsaw-transfer-3x3_mbv2-w75-d16-deeplabv3plus_1xb8-1k' + CAMVID
+        'jigsaw-transfer-3x3_mbv2-w75-d32-deeplabv3plus_1xb8-1k' + CAMVID
         + '-50l')
     cfg.model.transfer.update(
         checkpoint=f'{proxy.work_dir}/iter_2.pth',

@@ -1,12 +1,12 @@
 # Puzzles of CamVid at 240x180 pixels: all training images, without labels.
 data_root = 'data/camvid'
 image_scale = (240, 180)  # width, height
-crop_size = (160, 160)  # height, width
+crop_size = (180, 180)  # height, width; cells then lie near the centres of 5x5 patches, too
 
 train_pipeline = [
     dict(type='LoadImageFromFile'),
     # Never smaller than the crop: borders would tell the place of a patch.
-    dict(type='RandomResize', scale=image_scale, ratio_range=(0.9, 1.5)),
+    dict(type='RandomResize', scale=image_scale, ratio_range=(1.0, 1.5)),
     dict(type='RandomCrop', crop_size=crop_size),
     dict(type='RandomFlip', prob=0.5),
     dict(type='PackSegInputs'),

@@ -1,7 +1,7 @@
 # Puzzles of MSRC-21, shorter side 180 pixels: all training images, without labels.
 data_root = 'data/msrc21'
 image_scale = (2048, 180)  # bounds of the longer and the shorter side
-crop_size = (160, 160)  # height, width
+crop_size = (180, 180)  # height, width; cells then lie near the centres of 5x5 patches, too
 
 train_pipeline = [
     dict(type='LoadImageFromFile'),
@@ -9,7 +9,7 @@ train_pipeline = [
     dict(
         type='RandomResize',
         scale=image_scale,
-        ratio_range=(0.9, 1.5),
+        ratio_range=(1.0, 1.5),
         keep_ratio=True),
     dict(type='RandomCrop', crop_size=crop_size),
     dict(type='RandomFlip', prob=0.5),

@@ -1,4 +1,4 @@
 """MSRC-21 with 63 labels, the backbone from puzzles of 5x5 patches."""
-_base_ = './jigsaw-transfer-3x3_mbv2-w75-d16-deeplabv3plus_1xb8-2k_msrc21-63l.py'
+_base_ = './jigsaw-transfer-3x3_mbv2-w75-d32-deeplabv3plus_1xb8-2k_msrc21-63l.py'
 proxy = 'work_dirs/jigsaw-5x5_mbv2-w75_1xb16-2k_msrc21-180/iter_2000.pth'
 model = dict(transfer=dict(checkpoint=proxy))
