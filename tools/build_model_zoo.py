@@ -45,6 +45,7 @@ NAME = re.compile(
     r'(?P<method>[^_]+)_(?P<network>[^_]+)_(?P<gpus>\d+)xb(?P<batch>\d+)-'
     r'(?P<length>\d+)(?P<unit>k|e)_(?P<data>[^_]+)')
 PAPER = re.compile(r'^> \[(?P<Title>[^]]+)\]\((?P<URL>[^)]+)\)', re.MULTILINE)
+STARTS_FROM = re.compile(r'work_dirs/([\w.-]+)/\w+\.pth')
 DATASETS = {
     'camvid': 'CamVid', 'cityscapes': 'Cityscapes',
     'coco-stuff27': 'COCO-Stuff-27', 'imagenet': 'ImageNet-1k',
@@ -170,8 +171,18 @@ def metadata(name: str, run: RunRecord | None) -> dict:
     return data
 
 
+def downstream(configs: list[Path]) -> dict[str, list[str]]:
+    """Trainings that start from the weights of another, by its name."""
+    found: dict[str, list[str]] = {}
+    for config in configs:
+        for name in sorted({*STARTS_FROM.findall(config.read_text())}):
+            found.setdefault(name, []).append(config.stem)
+    return found
+
+
 def model_entry(config: Path, collection: str, alias: str | None,
-                run: RunRecord | None, log: str | None) -> dict:
+                starts: list[str], run: RunRecord | None,
+                log: str | None) -> dict:
     """One config in the layout of mmseg's and mmpretrain's metafiles."""
     name = config.stem
     entry = {
@@ -182,6 +193,8 @@ def model_entry(config: Path, collection: str, alias: str | None,
     }
     if alias:
         entry['Alias'] = [alias]
+    if starts:
+        entry['Downstream'] = starts
     if run is not None:
         metric = run.metric_name
         entry['Results'] = [{
@@ -238,6 +251,7 @@ def metafiles(root: Path) -> dict[Path, str]:
     if bad:
         raise SystemExit(f'not named {NAME.pattern}: {", ".join(bad)}')
     alias = aliases([path.stem for path in configs])
+    starts = downstream(configs)
     files = {}
     for folder in sorted({path.parent for path in configs}):
         own = [path for path in configs if path.parent == folder]
@@ -245,7 +259,7 @@ def metafiles(root: Path) -> dict[Path, str]:
             folder, sorted({dataset_of(path.stem) for path in own}))
         models = [
             model_entry(path, collection['Name'], alias.get(path.stem),
-                        *records.get(path.stem, (None, None)))
+                        starts.get(path.stem, []), *records.get(path.stem, (None, None)))
             for path in own]
         files[folder / 'metafile.yml'] = _dump(
             {'Collections': [collection], 'Models': models})

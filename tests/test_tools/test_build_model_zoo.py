@@ -114,6 +114,8 @@ def test_check_names_what_is_stale(build, project, capsys):
 
 
 def test_metafile(build, project):
+    other = project / 'configs/reco/reco_mbv2_1xb8-10e_msrc21-112x112.py'
+    other.write_text(f"start = 'work_dirs/{NAME}/iter_2000.pth'")
     build()
     index = yaml.safe_load((project / 'model-index.yml').read_text())
     assert index == dict(Import=['configs/reco/metafile.yml'])
@@ -126,6 +128,8 @@ def test_metafile(build, project):
     assert collection['Metadata']['Training Data'] == ['CamVid', 'MSRC-21']
     measured, seed1, other = content['Models']
     assert measured['Name'] == NAME
+    assert measured['Downstream'] == [other['Name']]
+    assert 'Downstream' not in seed1
     assert measured['Config'] == f'configs/reco/{NAME}.py'
     assert measured['Alias'] == ['reco_camvid-120x160-20l']
     assert measured['Metadata'] == {
