@@ -4,11 +4,12 @@
 runs ``tools/train.py`` for each config in ``DIR/<config name>``; the backbone
 of a stage starts with the weights of the last checkpoint of the stage before.
 Heads start afresh. Called again, the chain passes over the stages that are
-finished and resumes the one that is not. At the end, ``DIR/report.md`` has a
-row for each stage.
+finished and resumes the one that is not. At the end,
+``DIR/report-<last stage>.md`` has a row for each stage.
 
-Several chains can share a stage: run it once, and give its work directory (or
-a checkpoint) to each of the others as ``--start-from``.
+Several chains can share a stage: run it once, and give its work directory to
+each of the others as ``--start-from``; it must be finished. A checkpoint can
+be given as well, of any iteration.
 """
 import argparse
 import json
@@ -104,6 +105,28 @@ def checkpoint_of(path: Path, whose: str) -> Path:
     if checkpoint is None:
         raise ChainError(f'{whose}: there is no checkpoint in {path}')
     return checkpoint.resolve()
+
+
+def starting_checkpoint(path: Path) -> Path:
+    """The checkpoint that ``--start-from`` names.
+
+    Raises:
+        ChainError: There is none, or the training of this folder did not
+            come to its end.
+    """
+    checkpoint = checkpoint_of(path, '--start-from')
+    if path.is_dir():
+        state = CheckpointLoader.load_checkpoint(
+            str(checkpoint), map_location='cpu')
+        if 'message_hub' in state:  # else weights, not left by a training
+            done = state['meta']['iter']
+            planned = state['message_hub']['runtime_info']['max_iters']
+            if done < planned:
+                raise ChainError(
+                    f'--start-from: the training in {path} is not finished, '
+                    f'{checkpoint.name} is of iteration {done} of {planned}; '
+                    'go on with it, or name the checkpoint itself')
+    return checkpoint
 
 
 def backbone_weights(
@@ -278,14 +301,15 @@ def write_report(stages: list[Stage], origins: list[Path | None],
 def run_chain(args: argparse.Namespace) -> None:
     """Run all stages and report on them."""
     stages = find_stages(args.configs, args.work_root)
-    checkpoint = args.start_from and checkpoint_of(
-        args.start_from, '--start-from')
+    checkpoint = args.start_from and starting_checkpoint(args.start_from)
     origins = []
     for i, stage in enumerate(stages, 1):
         print(f'[{i}/{len(stages)}] {stage.name}', flush=True)
         origins.append(checkpoint)
         checkpoint = run_stage(stage, checkpoint, args)
-    write_report(stages, origins, args.work_root / 'report.md')
+    # chains that share a work root must not overwrite each other's
+    write_report(stages, origins,
+                 args.work_root / f'report-{stages[-1].name}.md')
 
 
 def main() -> None:

@@ -17,7 +17,7 @@ STAGE = """
 _base_ = ['{base}']
 visualizer = dict(name='{name}')  # runs of one process must not share it
 default_hooks = dict(
-    checkpoint=dict(interval=2, save_best=None), logger=dict(interval=1))
+    checkpoint=dict(interval=1, save_best=None), logger=dict(interval=1))
 train_cfg = dict(_delete_=True, type='IterBasedTrainLoop', max_iters=2,
                  val_interval=2)
 """
@@ -78,7 +78,11 @@ def weights(checkpoint: Path) -> dict[str, torch.Tensor]:
 
 
 def test_chain(configs, in_process, call_main, tmp_path, capsys):
-    """Two stages; again; and again after the second was interrupted."""
+    """Two stages; again; and again after the second was interrupted.
+
+    It is resumed in the middle, from a state that the training left behind
+    there, and ends as if nothing had happened.
+    """
     (tune, finetune, _), options = configs
     root = tmp_path / 'chain'
     command = ['tools/run_chain.py', tune, finetune, '--work-root', root,
@@ -91,18 +95,23 @@ def test_chain(configs, in_process, call_main, tmp_path, capsys):
     dumped = Config.fromfile(second / 'finetune.py')
     assert dumped.model.backbone.init_cfg[-1] == dict(
         type='Pretrained', checkpoint=start, prefix='backbone.')
-    report = (root / 'report.md').read_text().splitlines()
+    report = (root / 'report-finetune.md').read_text().splitlines()
     assert len(report) == 4
     assert '| tune | - | 2 |' in report[2] and 'nn_acc' in report[2]
     assert '| finetune | tune | 2 |' in report[3] and 'mIoU' in report[3]
     assert 'loss_triplet' in report[2] and 'decode.loss_ce' in report[3]
 
     before = weights(second / 'iter_2.pth')
+    middle = weights(second / 'iter_1.pth')
+    assert any(not torch.equal(value, before[name])
+               for name, value in middle.items())
     (second / 'iter_2.pth').unlink()
-    (second / 'last_checkpoint').unlink()
+    (second / 'last_checkpoint').write_text(str(second / 'iter_1.pth'))
     capsys.readouterr()
     call_main(*command)
-    assert capsys.readouterr().out.count('finished before') == 1
+    output = capsys.readouterr()
+    assert output.out.count('finished before') == 1
+    assert 'resumed epoch: 0, iter: 1' in output.out + output.err
     for name, value in weights(second / 'iter_2.pth').items():
         assert torch.equal(value, before[name]), name
 
@@ -148,6 +157,25 @@ def test_start_from_nothing(configs, call_main, tmp_path):
                     '--start-from', tmp_path / 'empty', *options)
     assert message == ('run_chain.py: --start-from: there is no checkpoint in '
                        f'{tmp_path / "empty"}')
+
+
+def test_start_from_an_unfinished_training(
+        configs, finished_stage, call_main):
+    """A folder must be finished; a checkpoint is taken as it is."""
+    (_, finetune, wider), options = configs
+    folder = finished_stage / 'tune'
+    path = folder / 'iter_2.pth'
+    state = CheckpointLoader.load_checkpoint(str(path), map_location='cpu')
+    state['message_hub']['runtime_info']['max_iters'] = 5
+    torch.save(state, path)
+    root = finished_stage / 'other'
+    message = fails(call_main, finetune, '--work-root', root,
+                    '--start-from', folder, *options)
+    assert (f'the training in {folder} is not finished, iter_2.pth is of '
+            'iteration 2 of 5') in message
+    assert not root.exists()
+    assert 'same backbone' in fails(  # gets as far as looking at the weights
+        call_main, wider, '--work-root', root, '--start-from', path, *options)
 
 
 def test_backbones_that_do_not_fit(configs, finished_stage, call_main):
