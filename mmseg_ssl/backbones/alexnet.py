@@ -43,14 +43,15 @@ class CaffeAlexNet(BaseModule):
             Defaults to ('fc7', ).
         stem_stride (int): Of conv1; 2 gives small tiles larger maps.
             Defaults to 4.
-        stem_padding (int): Of conv1, in pixels; 100 lets the cells of fc7
-            cover the whole image, as in FCN-32s. Defaults to 0.
+        stem_padding (int): Of conv1, in pixels; 98 lets the cells of fc7
+            share the image evenly if its sides are multiples of 32. FCN-32s
+            has 100 and crops. Defaults to 0.
         norm_cfg (dict, optional): Norm behind every convolution.
             Defaults to None.
         lrn (bool): Whether there is local response normalisation; networks
             with batch norm usually have none. Defaults to True.
-        dropout_ratio (float): Of the channels of fc6 and fc7, as Caffe drops
-            them. Defaults to 0.5.
+        dropout_ratio (float): Of the values of fc6 and fc7, each on its own
+            as in Caffe. Defaults to 0.5.
         init_cfg (dict | list[dict], optional): Defaults to Kaiming's.
 
     Raises:
@@ -97,7 +98,7 @@ class CaffeAlexNet(BaseModule):
         self.pool = nn.MaxPool2d(3, stride=2, ceil_mode=True)
         self.lrn = nn.LocalResponseNorm(
             5, alpha=1e-4, beta=0.75) if lrn else nn.Identity()
-        self.dropout = nn.Dropout2d(dropout_ratio)
+        self.dropout = nn.Dropout(dropout_ratio)
 
     def _add_conv(self, name: str, conv: nn.Conv2d) -> None:
         """Add a convolution and its norm, unless nothing asks for it."""

@@ -29,8 +29,8 @@ class LayeredVGG(BaseModule):
         fc_channels (int): Of fc6 and fc7. Defaults to 4096.
         norm_cfg (dict, optional): Norm behind every convolution.
             Defaults to None.
-        dropout_ratio (float): Of the channels of fc6 and fc7.
-            Defaults to 0.5.
+        dropout_ratio (float): Of the values of fc6 and fc7, each on its own
+            as in Caffe. Defaults to 0.5.
         init_cfg (dict | list[dict], optional): Defaults to Kaiming's.
 
     Raises:
@@ -72,7 +72,7 @@ class LayeredVGG(BaseModule):
         if self.out_layers[-1] == 'fc7':
             self.fc7 = ConvModule(fc_channels, fc_channels, 1,
                                   norm_cfg=norm_cfg)
-        self.dropout = nn.Dropout2d(dropout_ratio)
+        self.dropout = nn.Dropout(dropout_ratio)
 
     def _name_layers(self) -> dict[str, int]:
         layers = {}

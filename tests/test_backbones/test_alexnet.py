@@ -54,8 +54,32 @@ def test_pooling_rounds_up(size, cells):
 def test_field_of_the_last_layers():
     fields = receptive_fields(CaffeAlexNet(**SMALL, stem_padding=100))
     assert fields['fc6'][0] == fields['fc7'][0] == (355, 32, 13.)
+    even = receptive_fields(CaffeAlexNet(**SMALL, stem_padding=98))['fc7'][0]
+    assert even == (355, 32, 15.)
     no_padding = receptive_fields(CaffeAlexNet(**SMALL))['fc7'][0]
     assert no_padding.offset == 113
+
+
+@pytest.mark.parametrize('stem', [
+    dict(stem_padding=98), dict(stem_padding=51, stem_stride=2)])
+def test_cells_share_an_image_of_the_right_size(stem):
+    """A side of n strides gives n cells."""
+    network = on_meta(**stem, **SMALL)
+    stride = 8 * stem.get('stem_stride', 4)
+    for n in (1, 2, 7, 16, 64):
+        fc7, = network(torch.empty(
+            1, 3, n * stride, 2 * stride, device='meta'))
+        assert fc7.shape[2:] == (n, 2)
+
+
+def test_dropout_takes_single_values():
+    """As Caffe, not whole channels."""
+    network = CaffeAlexNet(stem_padding=98, **SMALL)
+    network.init_weights()
+    fc7, = network(torch.randn(1, 3, 512, 512))
+    kept = (fc7 != 0).flatten(2).any(dim=2)
+    zeros = (fc7 == 0).flatten(2).any(dim=2)
+    assert kept.all() and zeros.all()
 
 
 def test_layers_nobody_asks_for_do_not_exist():
