@@ -54,11 +54,13 @@ def sample_patches(
             device of ``images``.
         background (int, optional): Class of which only ``background_share``
             is wanted, e.g. 0 on VOC. Defaults to None.
-        background_share (float): Expected share of background patches in
-            images that have both. Defaults to 0.1.
+        background_share (float): Share of background patches in images that
+            have both; a number that is not whole is rounded up or down at
+            random, so that it holds on average. It comes before
+            ``max_overlap``. Defaults to 0.1.
         max_overlap (float): Largest part of the smaller of two patches of an
             image that may lie in the other. Patches beyond it are taken only
-            when no others are left. Defaults to 0.6.
+            when no others of their kind are left. Defaults to 0.6.
 
     Returns:
         tuple[Tensor, Tensor, Tensor]: Patches (P, 3, s, s), of the dtype of
@@ -79,10 +81,21 @@ def sample_patches(
     boxes, classes, may_be_void = _propose_boxes(
         labels, TRIES_PER_PATCH * num_per_image, num_candidates, size_range,
         generator)
-    chosen = _draw_candidates(classes, num_candidates, background,
-                              background_share, generator)
+    # how many background patches each image is to give, (B, 1)
+    quota = boxes.new_zeros((len(labels), 1))
+    is_background = torch.zeros_like(classes, dtype=torch.bool)
+    if background is not None:
+        boxes, classes = _with_enough_objects(
+            boxes, classes, labels, num_candidates, size_range, background,
+            generator)
+        quota = _round_at_random(
+            background_share * num_per_image, quota, generator)
+        is_background = classes == background
+    chosen = _draw_candidates(classes, is_background, quota, num_per_image,
+                              generator)
     boxes, classes = _take(boxes, chosen), classes.gather(1, chosen)
-    chosen = _choose_apart(boxes, num_per_image, max_overlap)
+    chosen = _choose_apart(boxes, is_background.gather(1, chosen), quota,
+                           num_per_image, max_overlap)
     boxes, classes = _take(boxes, chosen), classes.gather(1, chosen)
 
     usable = torch.arange(len(labels), device=labels.device)
@@ -147,6 +160,40 @@ def _propose_boxes(
     return boxes, classes, len(sparse) > 0
 
 
+def _with_enough_objects(
+        boxes: Tensor, classes: Tensor, labels: Tensor, num_needed: int,
+        size_range: Sequence[int], background: int,
+        generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
+    """Lay half of the boxes around objects where few boxes lie on them.
+
+    Returns:
+        tuple[Tensor, Tensor]: Boxes (B, M, 4) and the classes of their
+        central pixels (B, M).
+    """
+    objects = labels.masked_fill(labels == background, IGNORE_INDEX)
+    num_on_objects = (_centre_labels(objects, boxes) != IGNORE_INDEX).sum(1)
+    small = (num_on_objects < num_needed).nonzero().flatten()
+    if len(small) == 0:
+        return boxes, classes
+    half = boxes.size(1) // 2
+    around = _boxes_on_labelled_pixels(
+        objects[small], half, size_range, generator)
+    # An image without objects keeps its boxes.
+    hits = _centre_labels(objects[small], around) != IGNORE_INDEX
+    boxes[small, :half] = torch.where(
+        hits[..., None], around, boxes[small, :half])
+    return boxes, _centre_labels(labels, boxes)
+
+
+def _round_at_random(number: float, like: Tensor,
+                     generator: torch.Generator | None) -> Tensor:
+    """Whole numbers around a number that are the number on average."""
+    uniform = torch.rand(
+        like.shape, dtype=torch.float64, device=like.device,
+        generator=generator)
+    return (number + uniform).floor().to(like.dtype)
+
+
 def _take(boxes: Tensor, index: Tensor) -> Tensor:
     """Take boxes of each image, (B, M, 4) and (B, K) to (B, K, 4)."""
     return boxes.gather(1, index.unsqueeze(2).expand(-1, -1, 4))
@@ -202,45 +249,51 @@ def _centre_labels(labels: Tensor, boxes: Tensor) -> Tensor:
     return labels.flatten(1).gather(1, y * labels.size(2) + x)
 
 
-def _draw_candidates(centre_labels: Tensor, num_candidates: int,
-                     background: int | None, background_share: float,
+def _draw_candidates(centre_labels: Tensor, is_background: Tensor,
+                     quota: Tensor, num_boxes: int,
                      generator: torch.Generator | None) -> Tensor:
     """Draw labelled boxes of each image without replacement, in random order.
 
-    Each draw is background with probability ``background_share`` as long as
-    both kinds are left. Exponential arrival times with the boxes' weights as
-    rates arrive in the order of such a draw. Void boxes come last.
+    There are ``CANDIDATES_PER_PATCH`` for each place, background or not.
+    Further boxes fill up where one kind has too few, void ones at the end.
+
+    Args:
+        centre_labels (Tensor): Classes of boxes, shape (B, M).
+        is_background (Tensor): Of which kind they are, (B, M), bool.
+        quota (Tensor): Places for background, shape (B, 1), int64.
+        num_boxes (int): Places in all.
+        generator (torch.Generator, optional): Source of randomness.
 
     Returns:
-        Tensor: Box numbers, shape (B, num_candidates), int64.
+        Tensor: Box numbers, shape (B, CANDIDATES_PER_PATCH * num_boxes),
+        int64.
     """
-    labelled = centre_labels != IGNORE_INDEX
-    weight = labelled.double()
-    if background is not None:
-        is_background = centre_labels == background
-        is_other = labelled & ~is_background
-        # The floor takes the last resort, too, before anything void.
-        for kind, share in ((is_background, background_share),
-                            (is_other, 1 - background_share)):
-            count = kind.sum(dim=1, keepdim=True).clamp(min=1)
-            weight = torch.where(kind, max(share, 1e-9) / count, weight)
-    uniform = torch.rand(
-        weight.shape, dtype=torch.float64, device=weight.device,
+    arrival = torch.rand(
+        centre_labels.shape, dtype=torch.float64, device=centre_labels.device,
         generator=generator)
-    arrival = -torch.log1p(-uniform) / weight  # infinite for weight 0
-    arrival = torch.where(labelled, arrival, torch.inf)
-    return arrival.topk(num_candidates, dim=1, largest=False).indices
+    void = centre_labels == IGNORE_INDEX
+    arrival, boxes = arrival.masked_fill(void, torch.inf).sort(dim=1)
+    kind = is_background.gather(1, boxes)
+    rank = torch.where(kind, kind.cumsum(dim=1), (~kind).cumsum(dim=1))
+    places = torch.where(kind, quota, num_boxes - quota)
+    fills_up = (rank > CANDIDATES_PER_PATCH * places) | arrival.isinf()
+    order = fills_up.byte().argsort(dim=1, stable=True)
+    return boxes.gather(1, order[:, :CANDIDATES_PER_PATCH * num_boxes])
 
 
-def _choose_apart(boxes: Tensor, num_boxes: int,
-                  max_overlap: float) -> Tensor:
+def _choose_apart(boxes: Tensor, is_background: Tensor, quota: Tensor,
+                  num_boxes: int, max_overlap: float) -> Tensor:
     """Choose boxes in their order, leaving out those that overlap too much.
 
     One step for each place, for all images at once. When only overlapping
-    boxes are left, the least overlapping one is chosen.
+    boxes are left, the least overlapping one is chosen; when only boxes of
+    the kind are left that has its share already, one of these.
 
     Args:
         boxes (Tensor): Shape (B, K, 4), K >= num_boxes.
+        is_background (Tensor): Of which kind boxes are, (B, K), bool.
+        quota (Tensor): How many of the chosen boxes are to be background,
+            shape (B, 1), int64.
         num_boxes (int): Boxes to choose in each image.
         max_overlap (float): Largest part of the smaller box that may lie in
             one chosen before.
@@ -254,11 +307,14 @@ def _choose_apart(boxes: Tensor, num_boxes: int,
         0, 1, num_candidates, dtype=torch.float64, device=boxes.device)
     worst = overlap.new_zeros(num_images, num_candidates)
     taken = torch.zeros_like(worst, dtype=torch.bool)
+    left = torch.where(is_background, quota, num_boxes - quota)  # of its kind
     chosen = []
     for _ in range(num_boxes):
         cost = torch.where(worst > max_overlap, 1 + worst, order)
+        cost = torch.where(left > 0, cost, 3 + cost)  # 0-1, 1-2; 3-4, 4-5
         best = cost.masked_fill(taken, torch.inf).argmin(dim=1, keepdim=True)
         taken.scatter_(1, best, True)
+        left -= (is_background == is_background.gather(1, best)).long()
         of_best = best.unsqueeze(2).expand(-1, 1, num_candidates)
         worst = worst.maximum(overlap.gather(1, of_best).squeeze(1))
         chosen.append(best)

@@ -165,6 +165,38 @@ def test_background_share(share):
     assert found == pytest.approx(share, abs=0.02 + 3 * deviation)
 
 
+def test_background_share_of_each_image_is_a_whole_number():
+    """5 patches, a tenth: half of the images give one, the others none."""
+    images = torch.zeros(200, 3, 60, 60)
+    labels = torch.zeros(200, 60, 60, dtype=torch.int64)
+    labels[:, :30] = 3
+    classes = sample_patches(images, labels, 5, (10, 12), 2, background=0)[1]
+    count = (classes == 0).view(200, 5).sum(dim=1)
+    assert set(count.tolist()) == {0, 1}
+    assert count.double().mean() == pytest.approx(0.5, abs=0.15)
+
+
+@pytest.mark.parametrize('side', [16, 60])
+def test_background_share_beside_a_small_object(side):
+    """Patches on it overlap; they come before more background, all the same.
+
+    Patches of the paper's sizes in an image of its size; few random boxes
+    have their centre on the object.
+    """
+    images = torch.zeros(20, 1, 512, 512)
+    labels = torch.zeros(20, 512, 512, dtype=torch.int64)
+    labels[:, 100:100 + side, 300:300 + side] = 7
+    labels[19] = 0  # nothing but background
+    _, classes, boxes = sample_patches(
+        images, labels, 10, (64, 256), 4, seeded(0), background=0)
+    assert torch.equal(classes, labels[centres(boxes)])
+    count = (classes == 0).view(20, 10).sum(dim=1)
+    assert count.tolist() == [1] * 19 + [10]
+    sides = (boxes[:190, 3] - boxes[:190, 1])[classes[:190] == 7]
+    assert sides.min() < 80 and sides.max() > 180
+    assert max(largest_overlap(boxes[:10])) > 0.6
+
+
 def test_background_when_an_image_has_one_kind_only():
     labels = torch.zeros(2, 50, 50, dtype=torch.int64)
     labels[1] = 4
