@@ -3,7 +3,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from mmengine.dist import broadcast, get_rank
+from mmengine.dist import broadcast, get_rank, get_world_size
 from mmengine.model import BaseModel
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
@@ -129,7 +129,8 @@ class MixAndMatch(BaseModel):
 
         Returns:
             dict[str, Tensor]: ``loss_triplet``; for the log ``active_share``,
-            ``positive_distance`` and ``negative_distance``, see
+            ``misranked_share``, ``positive_distance`` and
+            ``negative_distance``, see
             :meth:`PatchTripletLoss.statistics`, and ``num_nodes``. The loss
             is 0, with a graph to all weights, when no image has a labelled
             pixel or all patches are of one class.
@@ -170,9 +171,13 @@ class MixAndMatch(BaseModel):
     def _no_features(self, patches: Tensor) -> Tensor:
         """Features (0, D) that depend on all weights, as DDP expects.
 
-        Norm layers cannot take an empty batch, and must not average over a
-        blank one.
+        Norm layers must not average over a blank patch. A process alone puts
+        them aside for it. One of several must run all that they do together,
+        or the others would wait for it: norm layers of torch leave out an
+        empty batch, here and there.
         """
+        if get_world_size() > 1:
+            return self.embed(patches)
         training = self.backbone.training
         self.backbone.eval()
         blank = patches.new_zeros((1, *patches.shape[1:]))

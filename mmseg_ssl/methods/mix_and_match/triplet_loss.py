@@ -40,9 +40,13 @@ class PatchTripletLoss(nn.Module):
     squared Euclidean distance of l2-normalised features. The triplets come
     from :func:`mmseg_ssl.methods.mix_and_match.class_connected_triplets`.
 
+    Features behind a ReLU have no negative values, so that their distances
+    reach from 0 to 2 only, not to 4. Beyond a margin of 2, as the paper's,
+    every triplet then stays active and the loss never falls below
+    ``(margin - 2) / 2``: it is linear in the distances.
+
     Args:
-        margin (float): How much farther negatives should be; distances reach
-            from 0 to 4. Defaults to 2.1.
+        margin (float): How much farther negatives should be. Defaults to 2.1.
         loss_weight (float): Factor of the loss. Defaults to 1.0.
     """
 
@@ -85,7 +89,9 @@ class PatchTripletLoss(nn.Module):
         Returns:
             dict[str, Tensor]: Scalars, means over the triplets that have a
             negative (0 when none has): ``active_share``, the share that still
-            contributes to the loss, ``positive_distance`` and
+            contributes to the loss (always 1 behind a ReLU with a margin
+            above 2), ``misranked_share``, the share whose positive is
+            farther away than the negative, ``positive_distance`` and
             ``negative_distance``.
         """
         self._check_shapes(features, triplets)
@@ -93,6 +99,7 @@ class PatchTripletLoss(nn.Module):
         complete = triplets[:, 2] >= 0
         per_triplet = dict(
             active_share=(positive - negative + self.margin > 0).to(positive),
+            misranked_share=(positive > negative).to(positive),
             positive_distance=positive,
             negative_distance=negative)
         count = complete.sum().clamp(min=1)

@@ -1,5 +1,6 @@
 """Mix-and-Match tunes backbones, alone and on several processes."""
 import copy
+import functools
 import importlib.util
 import os
 import subprocess
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from mmseg.registry import MODELS
 
@@ -52,8 +54,8 @@ def test_loss_falls_and_classes_part(make_batch, train, backbone, matching,
     history = {name: torch.tensor(values) for name, values in train(
         model, [batch], steps=25, lr=1e-2).items()}
     assert set(history) == {'loss', 'loss_triplet', 'active_share',
-                            'positive_distance', 'negative_distance',
-                            'num_nodes'}
+                            'misranked_share', 'positive_distance',
+                            'negative_distance', 'num_nodes'}
     assert (history['num_nodes'] == 48).all()
     start, end = (history['loss_triplet'][part].mean()
                   for part in (slice(4), slice(-4, None)))
@@ -189,6 +191,7 @@ def test_trains_validates_and_resumes(make_cfg):
         assert torch.equal(value, again.model.state_dict()[key]), key
 
 
+@functools.cache
 def load_worker():
     spec = importlib.util.spec_from_file_location('worker', WORKER)
     module = importlib.util.module_from_spec(spec)
@@ -196,39 +199,85 @@ def load_worker():
     return module
 
 
-def test_graph_across_processes_is_that_of_one(tmp_path, project_root):
-    worker = load_worker()
+def initial(cfg: dict) -> tuple[torch.nn.Module, dict]:
+    """A model that takes patches as they come, and its first weights."""
+    model = load_worker().Fixed(**{k: v for k, v in cfg.items()
+                                   if k != 'type'})
+    model.init_weights()
+    return model, copy.deepcopy(model.state_dict())
+
+
+def gathering_case() -> dict:
     cfg = config(gather_nodes=True)
     cfg['backbone'].update(norm_cfg=dict(type='GN', num_groups=2))
-    model = worker.Fixed(**{k: v for k, v in cfg.items() if k != 'type'})
-    model.init_weights()
-    state_dict = copy.deepcopy(model.state_dict())
+    batches = [
+        [(torch.randn(n, 3, 32, 32), torch.randint(3, (n, ))) for n in sizes]
+        for sizes in ((7, 5), (8, 0), (3, 9))]  # nodes of the two ranks
+    model, state_dict = initial(cfg)
+    return dict(cfg=cfg, state_dict=state_dict, batches=batches, model=model)
 
-    batches, together = [], []
-    for sizes in ((7, 5), (8, 0), (3, 9)):  # nodes of the two ranks
-        parts = [(torch.randn(n, 3, 32, 32), torch.randint(3, (n, )))
-                 for n in sizes]
-        batches.append(parts)
-        together.append(tuple(torch.cat(part) for part in zip(*parts)))
-    torch.save(dict(cfg=cfg, state_dict=state_dict, batches=batches),
-               tmp_path / 'in.pth')
+
+def empty_case() -> dict:
+    """One of the processes never has a patch."""
+    cfg = config()
+    cfg['backbone'].update(norm_cfg=dict(type='SummedNorm'))
+    patches = torch.randn(8, 3, 32, 32)
+    labels = torch.tensor([0, 1, 0, 2, 1, 0, 2, 1])
+    batches = [[(patches, labels), (patches[:0], labels[:0])]]
+    model, state_dict = initial(cfg)
+    return dict(cfg=cfg, state_dict=state_dict, batches=batches, model=model)
+
+
+@pytest.fixture(scope='module')
+def on_two_processes(tmp_path_factory):
+    """Both cases, and what two processes of the worker make of them."""
+    load_worker()
+    init_default_scope('mmseg')
+    folder = tmp_path_factory.mktemp('processes')
+    cases = dict(gathering=gathering_case(), empty=empty_case())
+    torch.save({name: {key: value for key, value in case.items()
+                       if key != 'model'} for name, case in cases.items()},
+               folder / 'in.pth')
     process = subprocess.run(
         [sys.executable, '-m', 'torch.distributed.run', '--standalone',
-         '--nproc_per_node=2', str(WORKER), str(tmp_path / 'in.pth'),
-         str(tmp_path / 'out')],
+         '--nproc_per_node=2', str(WORKER), str(folder / 'in.pth'),
+         str(folder / 'out')],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         timeout=300, env={**os.environ, 'OMP_NUM_THREADS': '1',
                           'CUDA_VISIBLE_DEVICES': '',
-                          'PYTHONPATH': str(project_root)})
+                          'PYTHONPATH': str(WORKER.parents[3])})
     assert process.returncode == 0, process.stdout[-4000:]
+    results = [torch.load(folder / f'out{rank}.pth') for rank in (0, 1)]
+    return {name: (case, [result[name] for result in results])
+            for name, case in cases.items()}
 
-    logged = worker.tune(model, together)
-    for rank in (0, 1):
-        result = torch.load(tmp_path / f'out{rank}.pth')
+
+def assert_same_weights(result: dict, case: dict, moved: str) -> None:
+    """As the model of the only process, unlike at the start."""
+    for key, value in case['model'].state_dict().items():
+        torch.testing.assert_close(
+            result['state_dict'][key], value, rtol=1e-4, atol=1e-6)
+        if moved in key and value.is_floating_point():
+            assert not torch.equal(value, case['state_dict'][key]), key
+
+
+def test_graph_across_processes_is_that_of_one(on_two_processes):
+    case, results = on_two_processes['gathering']
+    together = [tuple(torch.cat(part) for part in zip(*parts))
+                for parts in case['batches']]
+    logged = load_worker().tune(case['model'], together)
+    for result in results:
         for one, many in zip(logged, result['logged']):
             assert many == pytest.approx(one, abs=1e-5)
-        for key, value in model.state_dict().items():
-            torch.testing.assert_close(
-                result['state_dict'][key], value, rtol=1e-4, atol=1e-6)
-            if 'conv' in key:
-                assert not torch.equal(value, state_dict[key])
+        assert_same_weights(result, case, moved='conv')
+
+
+def test_a_process_without_patches_keeps_norms_in_step(on_two_processes):
+    """Norms over all processes: nobody waits, statistics leave it out."""
+    case, results = on_two_processes['empty']
+    # DDP halves the gradient of the only process that has any.
+    load_worker().tune(case['model'], case['batches'][0][:1], lr=0.05 / 2)
+    for rank, result in enumerate(results):
+        assert [row['num_nodes'] for row in result['logged']] == [
+            8 - 8 * rank] * 3
+        assert_same_weights(result, case, moved='')

@@ -118,6 +118,7 @@ def test_half_precision_is_raised(dtype):
 
 def test_statistics():
     features, triplets = make_inputs()
+    triplets[:5] = triplets[:5, [0, 2, 1]]  # ranked wrongly
     triplets[0, 2] = -1
     statistics = PatchTripletLoss(margin=1.0).statistics(features, triplets)
     unit = torch.nn.functional.normalize(features.flatten(1), dim=1)
@@ -125,13 +126,29 @@ def test_statistics():
     to_positive = (anchor - positive).norm(dim=1)**2
     to_negative = (anchor - negative).norm(dim=1)**2
     active = to_positive - to_negative + 1.0 > 0
-    assert 0 < active.sum() < len(active)
+    assert 0 < (to_positive > to_negative).sum() < active.sum() < len(active)
     expected = dict(
         active_share=active.double().mean(),
+        misranked_share=(to_positive > to_negative).double().mean(),
         positive_distance=to_positive.mean(),
         negative_distance=to_negative.mean())
     torch.testing.assert_close(statistics, expected)
     assert not any(s.requires_grad for s in statistics.values())
+
+
+def test_features_behind_a_relu_are_always_active():
+    """Their distances are at most 2; the best ranking leaves (2.1 - 2) / 2."""
+    features = torch.eye(2)[[0, 0, 1]]
+    loss, triplets = PatchTripletLoss(), torch.tensor([[0, 1, 2]])
+    assert loss(features, triplets).item() == pytest.approx(0.05)
+    statistics = loss.statistics(features, triplets)
+    assert statistics['active_share'] == 1
+    assert statistics['misranked_share'] == 0
+    wrong = loss.statistics(features, torch.tensor([[0, 2, 1], [0, 1, 2]]))
+    assert wrong['misranked_share'] == 0.5
+
+    features, triplets = make_inputs()
+    assert loss.statistics(features.relu(), triplets)['active_share'] == 1
 
 
 def test_it_is_registered():
