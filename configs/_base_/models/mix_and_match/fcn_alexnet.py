@@ -10,11 +10,17 @@ model = dict(
         std=[58.395, 57.12, 57.375],
         bgr_to_rgb=True,
         pad_val=0,
-        seg_pad_val=255),
+        seg_pad_val=255,
+        # cells share the image evenly only if its sides are multiples of 32
+        test_cfg=dict(size_divisor=32)),
     backbone=dict(
         type='CaffeAlexNet',
         out_layers=('fc7', ),
-        stem_padding=100,  # the cells of fc7 cover the whole image
+        # The cells of fc7 cover the whole image. The paper pads by 100 and crops
+        # in the end; the cells of 98 need no cropping: a side of 32 n pixels
+        # gives n of them, the first at pixel 15, half a pixel from its share
+        # (100: n + 1 for 512, up to 29 pixels from theirs).
+        stem_padding=98,
         norm_cfg=norm_cfg,
         lrn=False,
         init_cfg=[
@@ -28,7 +34,7 @@ model = dict(
         in_channels=4096,
         in_index=-1,
         channels=4096,
-        dropout_ratio=0,  # the backbone drops channels of fc7 itself
+        dropout_ratio=0,  # the backbone has that behind fc7
         align_corners=False,
         loss_decode=dict(
             type='CrossEntropyLoss', avg_non_ignore=True, loss_weight=1.0)),
