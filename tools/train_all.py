@@ -2,15 +2,22 @@
 
 ``python tools/train_all.py CONFIG [CONFIG ...] --work-root DIR`` runs
 ``tools/train.py`` for each config in ``DIR/<config name>``. Called again, it
-passes over what is finished and resumes what is not. A failed row does not
-stop the others; the exit status then is 1.
+passes over what is finished and resumes what is not, with the same
+``--cfg-options``: other ones are refused (those that name the data root or
+concern loader workers may change). A failed row does not stop the others; the
+exit status then is 1.
 """
 import argparse
 import subprocess
 import sys
 from pathlib import Path
 
-from mmseg_ssl.engine.progress import is_finished, requested_config
+from mmseg_ssl.engine.progress import (
+    check_options,
+    is_finished,
+    record_options,
+    requested_config,
+)
 
 TRAIN = Path(__file__).with_name('train.py')
 
@@ -31,6 +38,11 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
+    try:
+        for config in args.configs:
+            check_options(args.work_root / config.stem, args.cfg_options)
+    except ValueError as error:
+        sys.exit(f'train_all.py: {error} (--work-root)')
     failed = []
     for i, config in enumerate(args.configs, 1):
         work_dir = args.work_root / config.stem
@@ -40,6 +52,7 @@ def main() -> None:
             print(f'{position}: finished before', flush=True)
             continue
         print(f'{position}: training', flush=True)
+        record_options(work_dir, args.cfg_options)
         command = [
             sys.executable, TRAIN, config, '--work-dir', work_dir, '--resume'
         ]

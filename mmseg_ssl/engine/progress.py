@@ -1,11 +1,17 @@
 """How far a training has come, from what it left in its work directory."""
 import argparse
+import json
 from pathlib import Path
 
 from mmengine.config import Config
 from mmengine.runner import CheckpointLoader, find_latest_checkpoint
 
 from mmseg_ssl.engine.environment import CfgOptionsAction, apply_cfg_options
+
+OPTIONS = 'options.json'
+# Where the data are and how they are read says nothing about what is trained.
+_OF_THE_MACHINE = ('data_root', 'num_workers', 'persistent_workers',
+                   'prefetch_factor', 'pin_memory')
 
 
 def latest_checkpoint(work_dir: Path) -> Path | None:
@@ -38,6 +44,60 @@ def requested_config(path: Path, cfg_options: list[str]) -> Config:
     cfg = Config.fromfile(path)
     apply_cfg_options(cfg, parser.parse_args(cfg_options).options)
     return cfg
+
+
+def check_options(folder: Path, cfg_options: list[str]) -> None:
+    """Do not go on with what was begun with other options.
+
+    Args:
+        folder (Path): A work directory, or a folder of results; without a
+            record of :func:`record_options` it fits all options.
+        cfg_options (list[str]): ``KEY=VALUE`` of the command line.
+
+    Raises:
+        ValueError: The options differ; names the keys.
+    """
+    path = folder / OPTIONS
+    if not path.is_file():
+        return
+    before = _what_is_trained(json.loads(path.read_text()))
+    now = _what_is_trained(cfg_options)
+    differences = [
+        f'{key} ({before.get(key, "not given")} before, '
+        f'{now.get(key, "not given")} now)'
+        for key in sorted(before.keys() | now.keys())
+        if before.get(key) != now.get(key)
+    ]
+    if differences:
+        raise ValueError(
+            f'{folder} was begun with other --cfg-options: '
+            f'{", ".join(differences)}; give the same, or another folder')
+
+
+def record_options(folder: Path, cfg_options: list[str]) -> None:
+    """Remember the options for :func:`check_options`.
+
+    A work directory that holds a training already is left as it is, because
+    nobody knows with which options that was begun.
+
+    Args:
+        folder (Path): A work directory, or a folder of results.
+        cfg_options (list[str]): ``KEY=VALUE`` of the command line.
+    """
+    path = folder / OPTIONS
+    if path.is_file() or (folder / 'last_checkpoint').is_file():
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    options = _what_is_trained(cfg_options)
+    path.write_text(json.dumps(
+        [f'{key}={value}' for key, value in sorted(options.items())]) + '\n')
+
+
+def _what_is_trained(cfg_options: list[str]) -> dict[str, str]:
+    """The options that make a difference to the result."""
+    options = dict(option.partition('=')[::2] for option in cfg_options)
+    return {key: value for key, value in options.items()
+            if key.split('.')[-1] not in _OF_THE_MACHINE}
 
 
 def is_finished(cfg: Config, work_dir: Path) -> bool:

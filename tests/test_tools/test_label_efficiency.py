@@ -106,8 +106,21 @@ def test_trains_and_reuses(project, trainings, call_main, capsys):
     output = capsys.readouterr().out
     assert '[8/8] ours_net_data-10l-s1: finished' in output
     assert '| Base | 5 | 2 | 30.00 | 10.00 | 50.00 |' in output
-    with pytest.raises(SystemExit, match='with --cfg-options lr=1, not lr=2'):
+    with pytest.raises(SystemExit, match=r'curve was .*lr \(1 before, 2 now'):
         call_main(TOOL, *arguments(project, '--cfg-options', 'lr=2'))
+
+
+def test_a_work_directory_of_other_options(project, trainings, call_main):
+    """Begun by train_all.py with another list, say."""
+    leave_run(project / 'work/ours_net_data-5l', 0, 11.)
+    (project / 'work/ours_net_data-5l/options.json').write_text('["lr=2"]')
+    with pytest.raises(SystemExit, match=(
+            r'ours_net_data-5l was .*lr \(2 before, 1 now\)')):
+        call_main(TOOL, *arguments(project, '--cfg-options', 'lr=1'))
+    assert trainings == []
+    call_main(TOOL, *arguments(
+        project, '--out', project / 'other', '--no-train', '--cfg-options',
+        'lr=2', 'train_dataloader.num_workers=0'))
 
 
 def test_what_is_at_hand(project, trainings, call_main, capsys):

@@ -20,7 +20,6 @@ records of earlier runs. Writes ``label_efficiency.png``, ``.md`` and
 ``.json``.
 """
 import argparse
-import json
 import re
 import subprocess
 import sys
@@ -32,7 +31,12 @@ import matplotlib
 import matplotlib.pyplot as plt
 from mmengine.config import Config
 
-from mmseg_ssl.engine.progress import is_finished, requested_config
+from mmseg_ssl.engine.progress import (
+    check_options,
+    is_finished,
+    record_options,
+    requested_config,
+)
 from mmseg_ssl.visualization.label_efficiency import (
     Runs,
     curves_json,
@@ -42,7 +46,6 @@ from mmseg_ssl.visualization.label_efficiency import (
 from mmseg_ssl.visualization.run_log import RunRecord, file_hash, read_run
 
 TRAIN = Path(__file__).resolve().parents[1] / 'train.py'
-OPTIONS = 'options.json'
 
 
 class PlannedRun(NamedTuple):
@@ -149,24 +152,6 @@ def plan_runs(args: argparse.Namespace) -> list[PlannedRun]:
     return plan
 
 
-def check_options(args: argparse.Namespace) -> None:
-    """Do not mix runs of other options in one folder.
-
-    Raises:
-        ValueError: The records were made with other ``--cfg-options``.
-    """
-    path = args.out / OPTIONS
-    # where the data are says nothing about what they are
-    options = sorted(option for option in args.cfg_options
-                     if not option.startswith('data_root='))
-    if path.exists() and (found := json.loads(path.read_text())) != options:
-        raise ValueError(
-            f'{args.out} holds runs with --cfg-options {" ".join(found)}, '
-            f'not {" ".join(options)}; write elsewhere with --out')
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(options) + '\n')
-
-
 def saved_record(run: PlannedRun, folders: list[Path],
                  length: int | None) -> RunRecord | None:
     """The record of a run of the right length, None if there is none."""
@@ -198,15 +183,16 @@ def find_record(run: PlannedRun,
     return record
 
 
-def train(run: PlannedRun, work_root: Path) -> None:
+def train(run: PlannedRun, args: argparse.Namespace) -> None:
     """Train to the end, from where an earlier call stopped.
 
     Raises:
         RuntimeError: The training failed.
     """
-    command = [sys.executable, TRAIN, run.config, '--work-dir',
-               work_root / run.name, '--resume', '--cfg-options',
-               *run.options]
+    work_dir = args.work_root / run.name
+    record_options(work_dir, args.cfg_options)
+    command = [sys.executable, TRAIN, run.config, '--work-dir', work_dir,
+               '--resume', '--cfg-options', *run.options]
     if subprocess.run(command).returncode:
         raise RuntimeError(run.name)
 
@@ -226,7 +212,7 @@ def collect(plan: list[PlannedRun],
         if record is None and not args.no_train:
             print(f'{position}: training', flush=True)
             try:
-                train(run, args.work_root)
+                train(run, args)
                 record = find_record(run, args)
             except RuntimeError:
                 failed.append(run.name)
@@ -254,7 +240,10 @@ def main() -> None:
     matplotlib.use('agg')
     try:
         plan = plan_runs(args)
-        check_options(args)
+        # labels and seed are in the names, as of configs of their own
+        for folder in (args.out, *(args.work_root / run.name for run in plan)):
+            check_options(folder, args.cfg_options)
+        record_options(args.out, args.cfg_options)
         runs, failed = collect(plan, args)
         write(runs, args.out)
     except (FileNotFoundError, ValueError) as error:
