@@ -9,8 +9,6 @@ self_training_weight = 1.0
 feature_matching_weight = 0.1
 # The paper's discriminator has 64 channels; images are smaller here.
 discriminator = dict(type='ImageDiscriminator', channels=32)
-scale = (1.0, 1.5)  # zoom of the views the student learns from
-blur_sigma = (0.1, 0.5)  # in pixels; a third of ReCo's, as are the images
 
 model = dict(
     _delete_=True,
@@ -20,14 +18,21 @@ model = dict(
     score_threshold=score_threshold,
     self_training_weight=self_training_weight,
     feature_matching_weight=feature_matching_weight,
-    augmentation=dict(scale=scale, blur_sigma=blur_sigma))
+    # Labelled images and views are augmented alike, in the pipeline: the
+    # discriminator could tell them apart by borders, hue or blur otherwise.
+    augmentation=dict(
+        scale=(1.0, 1.0), jitter_prob=0.0, blur_prob=0.0, flip_prob=0.0))
 train_dataloader = dict(
     batch_size=batch_size,
     dataset=dict(
         _delete_=True,
         type='SemiSegDataset',
         labeled=_base_.labeled_dataset,
-        unlabeled=_base_.unlabeled_dataset))
+        unlabeled=dict(
+            _base_.unlabeled_dataset,
+            pipeline=[
+                transform for transform in _base_.train_pipeline
+                if transform.type != 'LoadAnnotations'])))
 # The schedule of the learning rate holds for both.
 optim_wrapper = dict(
     _delete_=True,

@@ -8,7 +8,6 @@ score_threshold = 0.6  # the student trusts its own labels above this score
 self_training_weight = 1.0
 feature_matching_weight = 0.1
 discriminator = dict(type='ImageDiscriminator')
-scale = (1.0, 1.0)  # zoom of the views the student learns from
 
 model = dict(
     _delete_=True,
@@ -18,14 +17,21 @@ model = dict(
     score_threshold=score_threshold,
     self_training_weight=self_training_weight,
     feature_matching_weight=feature_matching_weight,
-    augmentation=dict(scale=scale))
+    # Labelled images and views are augmented alike, in the pipeline: the
+    # discriminator could tell them apart by borders, hue or blur otherwise.
+    augmentation=dict(
+        scale=(1.0, 1.0), jitter_prob=0.0, blur_prob=0.0, flip_prob=0.0))
 train_dataloader = dict(
     batch_size=batch_size,
     dataset=dict(
         _delete_=True,
         type='SemiSegDataset',
         labeled=_base_.labeled_dataset,
-        unlabeled=_base_.unlabeled_dataset))
+        unlabeled=dict(
+            _base_.unlabeled_dataset,
+            pipeline=[
+                transform for transform in _base_.train_pipeline
+                if transform.type != 'LoadAnnotations'])))
 # The schedule of the learning rate holds for both.
 optim_wrapper = dict(
     _delete_=True,

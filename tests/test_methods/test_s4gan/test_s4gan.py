@@ -1,15 +1,20 @@
 import copy
 import math
+from pathlib import Path
 
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmengine.runner import Runner
 from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 
-from mmseg_ssl.datasets.augmentation import PseudoLabeled
+from mmseg_ssl.datasets.augmentation import (
+    PseudoLabelAugmentation,
+    PseudoLabeled,
+)
 from mmseg_ssl.methods.s4gan import S4GAN
 from mmseg_ssl.methods.s4gan.discriminator import Judgement
 
@@ -250,6 +255,32 @@ def test_crop_too_small_for_the_discriminator(make_cfg_of_model, make_batch):
     model.data_preprocessor.size = (8, 32)
     with pytest.raises(ValueError, match='use a larger crop_size'):
         losses_of(model, batch)
+
+
+CONFIGS = sorted((Path(__file__).parents[3] / 'configs/s4gan').glob('*.py'))
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
+def test_both_branches_are_augmented_alike(path):
+    """Else the discriminator learns to see zoom, jitter or blur."""
+    cfg = Config.fromfile(path)
+    data = cfg.train_dataloader.dataset
+    alike = [transform for transform in data.labeled.pipeline
+             if transform.type != 'LoadAnnotations']
+    assert data.unlabeled.pipeline == alike
+    assert {'RandomCrop', 'RandomFlip', 'PhotoMetricDistortion'} <= {
+        transform.type for transform in alike}
+
+    preprocessor = cfg.model.segmentor.data_preprocessor
+    augmentation = PseudoLabelAugmentation(
+        preprocessor.mean, preprocessor.std, **cfg.model.augmentation)
+    pixels = torch.randint(256, (2, 3, 24, 32))
+    batch = PseudoLabeled(
+        (pixels - augmentation.mean) / augmentation.std,
+        torch.randint(3, (2, 24, 32)), torch.rand(2, 24, 32))
+    views = augmentation.photometric(augmentation.scale_crop(batch))
+    for view, original in zip(views, batch):
+        torch.testing.assert_close(view, original, rtol=1e-4, atol=1e-4)
 
 
 def test_predicts_without_discriminator(model):
