@@ -1,10 +1,14 @@
 """Refuse a run that cannot give a useful model, before it costs time."""
 import copy
 import logging
+import random
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
@@ -37,7 +41,9 @@ class PreflightHook(Hook):
        (:func:`check_checkpoint`);
     3. images and label maps are readable and hold what they should
        (:func:`mmseg_ssl.datasets.checks.check_dataset`; a set of files that
-       passed is remembered and not read again).
+       passed is remembered and not read again);
+    4. before training, what the model itself says of the data: a model may
+       have a method ``check_data(dataloader)``, which raises ValueError.
 
     Each failure is an error that names the file, key or value.
 
@@ -79,6 +85,9 @@ class PreflightHook(Hook):
             }
             for dataset in leaves.values():
                 check_dataset(dataset, self.cache_dir)
+        if training and hasattr(model, 'check_data'):
+            with kept_random_state():
+                model.check_data(runner._train_loop.dataloader)
 
     @staticmethod
     def _check_checkpoint(runner: Runner, model: nn.Module,
@@ -94,6 +103,18 @@ class PreflightHook(Hook):
         else:
             purpose = 'resume' if runner._resume else 'initialize'
         check_checkpoint(model, path, purpose)
+
+
+@contextmanager
+def kept_random_state() -> Iterator[None]:
+    """Leave the global generators of the CPU as they were before."""
+    python, numpy = random.getstate(), np.random.get_state()
+    try:
+        with torch.random.fork_rng(devices=[]):
+            yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)
 
 
 def check_num_classes(model: nn.Module, dataset: object) -> None:

@@ -13,6 +13,7 @@ from mmseg.utils import (
     SampleList,
 )
 from torch import Tensor, nn
+from torch.utils.data import DataLoader
 
 from mmseg_ssl.conventions import IGNORE_INDEX
 from mmseg_ssl.datasets.augmentation import (
@@ -21,7 +22,7 @@ from mmseg_ssl.datasets.augmentation import (
 )
 from mmseg_ssl.datasets.padding import padding_mask
 from mmseg_ssl.methods.mean_teacher.ema import TeacherEMA
-from mmseg_ssl.methods.mean_teacher.mixing import get_mixing
+from mmseg_ssl.methods.mean_teacher.mixing import check_batch_size, get_mixing
 
 PREDICT_ON = ('teacher', 'student')
 
@@ -177,6 +178,42 @@ class MeanTeacher(BaseSegmentor):
         losses.update(self.loss_by_pseudo_labels(unlabeled, views))
         losses.update(self.loss_by_both(labeled, unlabeled, truth, views))
         return losses
+
+    def check_data(self, dataloader: DataLoader) -> None:
+        """Refuse data that training would stumble over, see PreflightHook.
+
+        Looks at the batch size and at a single item of the dataset.
+
+        Args:
+            dataloader (DataLoader): Of the training.
+
+        Raises:
+            ValueError: Names what is missing or does not fit.
+        """
+        if dataloader.batch_size is not None:  # else a batch sampler decides
+            check_batch_size(self.mix, dataloader.batch_size)
+        item = dataloader.collate_fn([dataloader.dataset[0]])
+        data = self.data_preprocessor(item, training=True)
+        if not isinstance(data['inputs'], dict):
+            raise ValueError(
+                f'{type(self).__name__} learns from labelled and unlabelled '
+                'images side by side: train_dataloader.dataset has to be a '
+                'SemiSegDataset')
+        self.check_batch(data['inputs'], data['data_samples'])
+
+    def check_batch(self, inputs: dict[str, Tensor],
+                    data_samples: dict[str, SampleList]) -> None:
+        """Refuse what :meth:`loss` could not use; same arguments.
+
+        Raises:
+            ValueError: Names what is missing or does not fit.
+        """
+        for sample in data_samples['labeled']:
+            if 'gt_sem_seg' not in sample:
+                raise ValueError(
+                    f'image {sample.get("img_path", "")} of the labelled '
+                    'branch has no label map: its dataset needs seg_map_path, '
+                    'and LoadAnnotations in its pipeline')
 
     @torch.no_grad()
     def make_views(self, images: Tensor,

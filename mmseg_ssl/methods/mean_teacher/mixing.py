@@ -66,13 +66,17 @@ def random_class_masks(labels: Tensor,
     return selected.gather(1, flat).view_as(labels)
 
 
-def _paste(batch: PseudoLabeled, mask: Tensor) -> PseudoLabeled:
-    """Paste the masked pixels of each sample onto the next one, cyclically."""
-    if len(batch.images) < 2:
+def _check_partners(batch_size: int) -> None:
+    if batch_size < 2:
         raise ValueError(
             'CutMix and ClassMix mix the images of a batch: use at least 2 '
             'unlabelled images per process (train_dataloader.batch_size), or '
             "mixing='cutout'")
+
+
+def _paste(batch: PseudoLabeled, mask: Tensor) -> PseudoLabeled:
+    """Paste the masked pixels of each sample onto the next one, cyclically."""
+    _check_partners(len(batch.images))
     images, labels, confidence = (x.roll(-1, dims=0) for x in batch)
     return PseudoLabeled(
         images=torch.where(mask.unsqueeze(1), batch.images, images),
@@ -121,6 +125,20 @@ def classmix(batch: PseudoLabeled,
 
 MIXINGS: dict[str, Mixing] = dict(
     cutout=cutout, cutmix=cutmix, classmix=classmix)
+
+
+def check_batch_size(mixing: Mixing | None, batch_size: int) -> None:
+    """See whether batches are large enough to be mixed.
+
+    Args:
+        mixing (callable, optional): One of :data:`MIXINGS`, or None.
+        batch_size (int): Unlabelled images per process.
+
+    Raises:
+        ValueError: An image would have no partner.
+    """
+    if mixing in (cutmix, classmix):
+        _check_partners(batch_size)
 
 
 def get_mixing(name: str) -> Mixing:

@@ -19,6 +19,12 @@ class GivenLabels:
     label maps.
     """
 
+    def check_batch(self, inputs: dict[str, Tensor],
+                    data_samples: dict[str, SampleList]) -> None:
+        """As in :class:`MeanTeacher`; unlabelled images have labels, too."""
+        super().check_batch(inputs, data_samples)
+        self.given_labels(data_samples['unlabeled'])
+
     @torch.no_grad()
     def pseudo_label(self, images: Tensor,
                      data_samples: SampleList) -> PseudoLabeled:

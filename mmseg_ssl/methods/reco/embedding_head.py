@@ -47,6 +47,10 @@ class EmbeddingHead(BaseModule):
         loss_contrast (dict, optional): Config of the contrast loss, called
             with embedding, label and probability. Defaults to None.
         init_cfg (dict, optional): Initialisation. Defaults to None.
+
+    Raises:
+        ValueError: ``tap`` is unknown or not in the head, or the loss is made
+            for other sizes.
     """
 
     # Prediction does without it, see PreflightHook.
@@ -68,6 +72,7 @@ class EmbeddingHead(BaseModule):
         self.align_corners = self.head.align_corners
         self.ignore_index = self.head.ignore_index
         self.tap = self._check_tap(tap)
+        self.embed_channels = embed_channels
         in_channels = next(m.in_channels
                            for m in getattr(self.head, self.tap).modules()
                            if isinstance(m, nn.Conv2d))
@@ -80,7 +85,8 @@ class EmbeddingHead(BaseModule):
                 norm_cfg=norm_cfg or self.head.norm_cfg or dict(type='BN')),
             nn.Conv2d(hidden_channels, embed_channels, 1))
         self.loss_contrast = (
-            MODELS.build(loss_contrast) if loss_contrast else None)
+            build_contrast_loss(loss_contrast, self)
+            if loss_contrast else None)
 
     def forward(self, inputs: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
         """Return the logits (B, C, h, w) and the embedding (B, D, h, w)."""
@@ -161,6 +167,26 @@ class EmbeddingHead(BaseModule):
                 inner_key = f'{prefix}head.{key.removeprefix(prefix)}'
                 state_dict[inner_key] = state_dict.pop(key)
         super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+def build_contrast_loss(cfg: ConfigType, head: EmbeddingHead) -> nn.Module:
+    """Build the contrast loss of a head's embedding.
+
+    Args:
+        cfg (dict): Config of the loss. A loss that is not for every network
+            has a method ``check_sizes(num_classes, embed_channels)``.
+        head (EmbeddingHead): Whose embedding it will contrast.
+
+    Returns:
+        nn.Module: The loss.
+
+    Raises:
+        ValueError: The loss is made for other sizes.
+    """
+    loss = MODELS.build(cfg)
+    if hasattr(loss, 'check_sizes'):
+        loss.check_sizes(head.out_channels, head.embed_channels)
+    return loss
 
 
 def on_grid_of(embedding: Tensor, pixel_map: Tensor) -> Tensor:

@@ -68,7 +68,7 @@ class FeatureBankContrastLoss(RegionalContrastLoss):
 
     def _contrast(self, embedding: Tensor, label: Tensor, prob: Tensor,
                   generator: torch.Generator | None) -> Tensor:
-        self._check_bank(embedding, prob)
+        self.check_sizes(prob.size(1), embedding.size(1))
         sorted_label, order = label.flatten().sort(stable=True)
         counts = self._class_counts(sorted_label, prob.size(1))
         order = order[:int(counts.sum())]
@@ -123,7 +123,7 @@ class FeatureBankContrastLoss(RegionalContrastLoss):
             x.to(device, non_blocking=True)
             for x in (classes, place, rows, taken))
         if int(counts.max()) > self.num_stored:
-            rows = self._shuffled(counts.to(device), generator)[rows]
+            rows = self._shuffled(counts, device, generator)[rows]
         slots = (self.num_seen[classes] + place) % self.bank.size(1)
         # What overflowed would spoil all batches until it is forgotten.
         keys = keys[rows].to(self.bank.dtype).nan_to_num(0, 0, 0)
@@ -131,13 +131,19 @@ class FeatureBankContrastLoss(RegionalContrastLoss):
         self.num_seen += taken
 
     @staticmethod
-    def _shuffled(counts: Tensor,
+    def _shuffled(counts: Tensor, device: torch.device,
                   generator: torch.Generator | None) -> Tensor:
-        """Numbers 0 to N - 1, in random order inside each class, (N,)."""
-        label = torch.arange(len(counts), device=counts.device)
-        label = label.repeat_interleave(counts)
+        """Numbers 0 to N - 1, in random order inside each class, (N,).
+
+        Args:
+            counts (Tensor): How many each class has, shape (C,), on the CPU.
+            device (torch.device): Of the result.
+            generator (torch.Generator, optional): Source of randomness.
+        """
+        label = torch.arange(len(counts)).repeat_interleave(counts)
+        label = label.to(device, non_blocking=True)
         order = torch.rand(
-            len(label), device=counts.device, generator=generator).argsort()
+            len(label), device=device, generator=generator).argsort()
         return order[label[order].argsort(stable=True)]
 
     def _key_distribution(self, means: Tensor, filled: Tensor) -> Tensor:
@@ -164,8 +170,17 @@ class FeatureBankContrastLoss(RegionalContrastLoss):
         first = ends - filled
         return index - first[classes] + classes * self.bank.size(1)
 
-    def _check_bank(self, embedding: Tensor, prob: Tensor) -> None:
-        found = prob.size(1), embedding.size(1)
+    def check_sizes(self, num_classes: int, embed_channels: int) -> None:
+        """Refuse a network that the bank is not made for.
+
+        Args:
+            num_classes (int): Channels of the probabilities.
+            embed_channels (int): Channels of the embedding.
+
+        Raises:
+            ValueError: The bank has other sizes.
+        """
+        found = num_classes, embed_channels
         expected = self.bank.size(0), self.bank.size(2)
         if found != expected:
             raise ValueError(

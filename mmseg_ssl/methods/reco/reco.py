@@ -12,6 +12,7 @@ from mmseg_ssl.methods.mean_teacher import MeanTeacher
 from mmseg_ssl.methods.mean_teacher.mean_teacher import StudentOutputs
 from mmseg_ssl.methods.reco.embedding_head import (
     EmbeddingHead,
+    build_contrast_loss,
     on_grid_of,
     probability_on_grid_of,
 )
@@ -35,6 +36,10 @@ class ReCo(MeanTeacher):
             teacher's confidence is at least this (Eq. 2).
             Defaults to 0.7.
         **kwargs: Arguments of :class:`MeanTeacher`.
+
+    Raises:
+        ValueError: The decode head is no such ``EmbeddingHead``, or the loss
+            is made for other sizes than it has.
     """
 
     def __init__(self,
@@ -49,8 +54,20 @@ class ReCo(MeanTeacher):
                 'ReCo needs segmentor.decode_head to be an EmbeddingHead '
                 'without loss_contrast (the loss belongs to ReCo itself), but '
                 f'got {type(head).__name__}')
-        self.loss_contrast = MODELS.build(loss_contrast)
+        self.loss_contrast = build_contrast_loss(loss_contrast, head)
         self.weak_threshold = weak_threshold
+
+    def check_batch(self, inputs: dict[str, Tensor],
+                    data_samples: dict[str, SampleList]) -> None:
+        """As in :class:`MeanTeacher`; both branches are of one size."""
+        super().check_batch(inputs, data_samples)
+        sizes = [tuple(inputs[branch].shape[2:])
+                 for branch in ('labeled', 'unlabeled')]
+        if sizes[0] != sizes[1]:
+            raise ValueError(
+                'ReCo contrasts labelled and unlabelled images together, so '
+                'both need the same crop size, but (height, width) are '
+                f'{sizes[0]} and {sizes[1]}')
 
     def logits_of(self, outputs: StudentOutputs) -> Tensor:
         """The logits (B, C, h, w) beside the embedding."""

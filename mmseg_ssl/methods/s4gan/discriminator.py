@@ -86,8 +86,20 @@ class ImageDiscriminator(BaseModule):
                 'the discriminator takes images (B, 3, H, W) and label maps '
                 f'(B, {self.num_classes}, H, W) of one size, but got '
                 f'{tuple(images.shape)} and {tuple(label_maps.shape)}')
-        if min(images.shape[2:]) < MIN_SIDE:
+        self.check_size(tuple(images.shape[2:]))
+
+    @staticmethod
+    def check_size(size: tuple[int, int]) -> None:
+        """Refuse images that nothing would be left of.
+
+        Args:
+            size (tuple[int, int]): Height and width.
+
+        Raises:
+            ValueError: A side is below 16 pixels.
+        """
+        if min(size) < MIN_SIDE:
             raise ValueError(
                 'the discriminator halves its input four times, so both '
-                f'sides need at least {MIN_SIDE} pixels, but got '
-                f'{tuple(images.shape[2:])}: use a larger crop_size')
+                f'sides need at least {MIN_SIDE} pixels, but got {size}: use '
+                'a larger crop_size')

@@ -22,8 +22,10 @@ class S4GAN(MeanTeacher):
     Implementation of the S4GAN branch of `Semi-Supervised Semantic
     Segmentation with High- and Low-level Consistency
     <https://arxiv.org/abs/1908.05724>`_ on the data path of
-    :class:`MeanTeacher`: views are zoomed, cropped and jittered, not mixed.
-    The moving average of the student predicts, with the student's batch norm
+    :class:`MeanTeacher`: views are not mixed. Labelled images and views should
+    be augmented alike (``augmentation`` off, one pipeline for both branches):
+    the discriminator could tell them apart by blur or borders otherwise. The
+    moving average of the student predicts, with the student's batch norm
     statistics, but labels nothing (``test_cfg=dict(predict_on='student')``
     for the original).
 
@@ -120,6 +122,13 @@ class S4GAN(MeanTeacher):
         losses.update(self.loss_by_feature_matching(judged, real))
         losses.update(self.loss_of_discriminator(real, fake))
         return losses
+
+    def check_batch(self, inputs: dict[str, Tensor],
+                    data_samples: dict[str, SampleList]) -> None:
+        """As in :class:`MeanTeacher`; the discriminator has a least size."""
+        super().check_batch(inputs, data_samples)
+        for images in inputs.values():
+            self.discriminator.check_size(tuple(images.shape[2:]))
 
     @torch.no_grad()
     def pseudo_label(self, images: Tensor,
