@@ -32,7 +32,7 @@ def parse_args() -> argparse.Namespace:
         help='go on from the latest checkpoint in the work dir')
     parser.add_argument(
         '--amp', action='store_true',
-        help='automatic mixed precision (needs a GPU)')
+        help='automatic mixed precision (needs a GPU with CUDA)')
     parser.add_argument(
         '--cfg-options', nargs='+', action=CfgOptionsAction,
         metavar='KEY=VALUE', help='override config entries, e.g. '
@@ -50,9 +50,9 @@ def parse_args() -> argparse.Namespace:
 
 def enable_amp(cfg: Config) -> None:
     """Turn on automatic mixed precision, or end with one line why not."""
-    if get_device() == 'cpu':
-        sys.exit('--amp: mixed precision needs a GPU and none is visible to '
-                 'PyTorch; run without --amp')
+    if get_device() in ('cpu', 'mps'):  # mps: what a Mac has
+        sys.exit('--amp: mixed precision needs a GPU with CUDA and none is '
+                 'visible to PyTorch; run without --amp')
     wrapper = cfg.optim_wrapper
     if wrapper.type not in ('OptimWrapper', 'AmpOptimWrapper'):
         sys.exit(f'--amp: optim_wrapper.type must be OptimWrapper, got '

@@ -11,6 +11,7 @@ import mmseg
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.runner import CheckpointLoader
 from PIL import Image
@@ -79,6 +80,15 @@ def test_amp_without_a_gpu_is_refused_in_one_line(tiny_config, run_tool):
     assert code == 1
     lines = [line for line in output.splitlines() if 'OneDL' not in line]
     assert len(lines) == 1 and 'needs a GPU' in lines[0]
+
+
+@pytest.mark.parametrize('device', ['cpu', 'mps'])
+def test_amp_needs_cuda(device, monkeypatch):
+    monkeypatch.setattr('mmengine.device.get_device', lambda: device)
+    tool = runpy.run_path(str(ROOT / 'tools/train.py'))
+    with pytest.raises(SystemExit, match='needs a GPU with CUDA.*without --a'):
+        tool['enable_amp'](Config(dict(
+            optim_wrapper=dict(type='OptimWrapper'))))
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')

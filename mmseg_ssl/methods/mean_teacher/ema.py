@@ -47,9 +47,10 @@ class TeacherEMA(MomentumAnnealingEMA):
         """Move towards the student by one step.
 
         The momentum stays a tensor: reading ``steps`` on the host for every
-        parameter would wait for the device as often.
+        parameter would wait for the device as often. It is float32, in which
+        the steps of a warm-up are exact: not all devices have float64.
         """
-        momentum = (self.gamma / (self.gamma + self.steps.double())).clamp(
+        momentum = (self.gamma / (self.gamma + self.steps.float())).clamp(
             min=self.momentum)
         for average, source in zip(self.module.parameters(),
                                    model.parameters()):

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from mmseg_ssl.conventions import IGNORE_INDEX
 from mmseg_ssl.methods.reco.sampled_similarity import SampledSimilarity
-from mmseg_ssl.sampling import random_integers
+from mmseg_ssl.sampling import random_integers, sampling_dtype
 
 QUERY_SAMPLING = ('hard', 'random', 'easy')
 KEY_SAMPLING = ('active', 'random')
@@ -92,12 +92,13 @@ def sample_keys(distribution: Tensor,
     Returns:
         Tensor: Pixel numbers, shape (P, Q, M), ascending along the last axis.
     """
-    probability = distribution.double()
+    dtype = sampling_dtype(counts.device)
+    probability = distribution.to(dtype)
     # Sorted uniform numbers, straight from the spacings of a Poisson process.
     num_classes = len(probability)
     shape = (num_classes * num_queries, num_keys + 1)
     arrivals = torch.rand(
-        shape, dtype=torch.float64, device=counts.device,
+        shape, dtype=dtype, device=counts.device,
         generator=generator).neg_().log1p_().neg_().cumsum(1)
     uniform = arrivals[:, :-1] / arrivals[:, -1:]
     uniform = uniform.view(num_classes, num_queries * num_keys)
@@ -110,7 +111,7 @@ def sample_keys(distribution: Tensor,
     classes = classes.clamp_(max=len(counts) - 1)
     # Inside a class, the number that chose it is uniform again.
     first = counts.cumsum(0) - counts
-    slope = counts / probability.clamp(min=torch.finfo(torch.float64).tiny)
+    slope = counts / probability.clamp(min=torch.finfo(dtype).tiny)
     offset = first - slope * (upper - probability)
     pixels = uniform.mul_(slope.gather(1, classes))
     pixels = pixels.add_(offset.gather(1, classes)).long()

@@ -56,7 +56,9 @@ class SyncRegionalContrastLoss(RegionalContrastLoss):
         sorted_label, order = label.flatten().sort(stable=True)
         counts = self._class_counts(sorted_label, prob.size(1))
         order = order[:int(counts.sum())]
-        all_counts = torch.stack(all_gather(counts.to(embedding.device)))
+        # All shapes follow from these numbers, so the host reads them, once.
+        all_counts = torch.stack(
+            all_gather(counts.to(embedding.device))).cpu()
         present = all_counts.sum(0).nonzero().flatten()
         if len(present) < 2:
             return embedding[:0].sum()
@@ -64,7 +66,9 @@ class SyncRegionalContrastLoss(RegionalContrastLoss):
         pixels = share_pixels(
             pixel_rows(embedding.detach()).index_select(0, order),
             self._eligible_queries(label, prob)[order], all_counts)
-        counts = all_counts.sum(0)[present]
+        counts, present = (
+            x.to(embedding.device, non_blocking=True)
+            for x in (all_counts.sum(0)[present], present))
         members = (pixels.label == present[:, None]).to(pixels.keys.dtype)
         means = members @ pixels.keys / counts[:, None]  # (P, D)
         queries, drawn, key_index = self._draw(
@@ -93,7 +97,8 @@ def share_pixels(keys: Tensor, eligible: Tensor,
         keys (Tensor): Embeddings of the own pixels, class after class, shape
             (n, D).
         eligible (Tensor): Which of them may be a query, shape (n,), bool.
-        counts (Tensor): Pixels of each class in each process, shape (W, C).
+        counts (Tensor): Pixels of each class in each process, shape (W, C),
+            on the CPU.
 
     Returns:
         SharedPixels: The same in every process.
@@ -106,16 +111,17 @@ def share_pixels(keys: Tensor, eligible: Tensor,
     gathered = torch.cat([
         rows[:size] for rows, size in zip(all_gather(padded), sizes)])
 
-    device = keys.device
-    classes = torch.arange(counts.size(1), device=device)
-    label = torch.cat([classes.repeat_interleave(row) for row in counts])
-    rank = torch.repeat_interleave(
-        torch.arange(len(sizes), device=device), counts.sum(1))
-    place = torch.cat([torch.arange(n, device=device) for n in sizes])
+    classes = torch.arange(counts.size(1)).repeat(len(sizes))
+    label = classes.repeat_interleave(counts.flatten())
+    rank = torch.arange(len(sizes)).repeat_interleave(counts.sum(1))
+    place = torch.cat([torch.arange(size) for size in sizes])
     label, order = label.sort(stable=True)
+    order, label, rank, place = (
+        x.to(keys.device, non_blocking=True)
+        for x in (order, label, rank[order], place[order]))
     gathered = gathered.index_select(0, order)
-    return SharedPixels(gathered[:, :-1], gathered[:, -1] > 0, label,
-                        rank[order], place[order])
+    return SharedPixels(gathered[:, :-1], gathered[:, -1] > 0, label, rank,
+                        place)
 
 
 def shared_generator(device: torch.device) -> torch.Generator:

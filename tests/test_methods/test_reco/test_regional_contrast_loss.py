@@ -416,6 +416,12 @@ class TestKeys:
         means = torch.randn(4, 3, generator=seeded(0), dtype=torch.float64)
         return module.relation_distribution(means, temperature=0.5)
 
+    @pytest.fixture(autouse=True, params=[torch.float64, torch.float32])
+    def dtype(self, request, monkeypatch) -> None:
+        """Of the uniform numbers: not all devices have float64."""
+        monkeypatch.setattr(
+            module, 'sampling_dtype', lambda device: request.param)
+
     def draw(self, distribution, queries=300, keys=100, seed=0) -> Tensor:
         return module.sample_keys(distribution, self.COUNTS, queries, keys,
                                   seeded(seed))
