@@ -128,7 +128,9 @@ def sparsify_mask(mask: np.ndarray, fraction: float | None,
     dilations until its intersection with the class covers ``fraction`` of the
     pixels of the class ("Partial Labels Full Dataset"). The dilation runs
     freely over other classes, so it crosses gaps, may reach several parts of
-    the class, and always arrives.
+    the class, and always arrives. What is dilated is a square in one piece;
+    its intersection with the class, which is kept, need not be: a class that
+    lies in several parts, or that winds, may be kept in several pieces.
 
     Dilating a pixel ``k`` times gives the square of all pixels within ``2 k``
     rows and columns; so the number of dilations follows from the distances

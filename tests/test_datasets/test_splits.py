@@ -144,6 +144,28 @@ def test_sparsify_mask_equals_dilation(mask, fraction, seed):
 
 
 @settings(deadline=None)
+@given(MASKS, st.sampled_from([0.01, 0.05, 0.25]), st.integers(0, 99))
+def test_what_grows_is_in_one_piece(mask, fraction, seed):
+    """All that is kept of a class is all of it inside a connected region."""
+    seeds = sparsify_mask(mask, None, generator(seed))
+    sparse = sparsify_mask(mask, fraction, generator(seed))
+    for label in set(np.unique(mask).tolist()) - {255}:
+        kept = sparse == label
+        region = (seeds == label).astype(np.uint8)
+        while (kept & (region == 0)).any():
+            region = cv2.dilate(region, np.ones((5, 5)))
+        assert cv2.connectedComponents(region)[0] == 2
+        np.testing.assert_array_equal(kept, (region == 1) & (mask == label))
+
+
+def test_what_is_kept_may_be_in_several_pieces():
+    mask = np.full((9, 40), 255, np.uint8)
+    mask[:, :5], mask[:, 35:] = 0, 0
+    kept = (sparsify_mask(mask, 0.6, generator()) == 0).astype(np.uint8)
+    assert cv2.connectedComponents(kept)[0] == 3
+
+
+@settings(deadline=None)
 @given(MASKS, st.sampled_from([None, 0.01, 0.05, 0.25]), st.integers(0, 99))
 def test_sparsify_mask_keeps_only_given_labels(mask, fraction, seed):
     before = mask.copy()

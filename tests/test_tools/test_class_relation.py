@@ -72,6 +72,15 @@ def test_a_few_images(relate, checkpoints, tmp_path):
     assert sum(found['tiny']['features']['pixels']) == 4 * 6
 
 
+def test_where_the_picture_goes_by_itself(relate, checkpoints, tmp_path,
+                                          monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    relate(*checkpoints[0], '--num-images', 1)
+    folder = tmp_path / 'work_dirs/class_relation'
+    assert {path.name for path in folder.iterdir()} == {
+        'tiny.png', 'tiny.json'}
+
+
 def test_checkpoint_without_representation_head(relate, checkpoints,
                                                 tmp_path):
     """Its embedding would be random numbers."""

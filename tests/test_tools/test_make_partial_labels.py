@@ -143,6 +143,13 @@ def test_wrong_folder(make, tmp_path):
         make(root=tmp_path / 'nowhere')
 
 
+def test_out_that_cannot_be_written(make, tmp_path):
+    (tmp_path / 'file').write_text('')
+    with pytest.raises(SystemExit, match=(
+            r"file/sub.*; to write elsewhere than to \S+/sub, use --out$")):
+        make('--out', tmp_path / 'file/sub', '--num-procs', 1)
+
+
 def test_larger_than_the_label_maps(make):
     with pytest.raises(SystemExit, match='drawn at 160x120: the label map is'):
         make('--size', '160x120', '--num-procs', 1)

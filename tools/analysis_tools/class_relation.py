@@ -1,6 +1,6 @@
 """Show which classes look alike to a network.
 
-``python tools/analysis_tools/class_relation.py CONFIG CHECKPOINT --out PNG``
+``python tools/analysis_tools/class_relation.py CONFIG CHECKPOINT [--out PNG]``
 
 Averages the embeddings of each class over the validation set and draws the
 cosine similarities of these means as a heat map, with the dendrogram that
@@ -57,8 +57,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--names', nargs='+', help='of the models (names of the configs)')
     parser.add_argument(
-        '--out', type=Path, required=True,
-        help='the PNG to write; the numbers go to a .json beside it')
+        '--out', type=Path,
+        help='the PNG to write; the numbers go to a .json beside it '
+        '(work_dirs/class_relation/<config name>.png)')
     parser.add_argument(
         '--num-images', type=int,
         help='images, evenly spaced over the validation set (all)')
@@ -79,6 +80,8 @@ def parse_args() -> argparse.Namespace:
         parser.error('the models need different --names, one for each')
     if args.num_images is not None and args.num_images < 1:
         parser.error('--num-images must be at least 1')
+    args.out = args.out or Path(
+        'work_dirs/class_relation', f'{Path(args.config).stem}.png')
     if args.out.suffix.lower() != '.png':
         parser.error(f'--out should end with .png, got {args.out}')
     return args

@@ -104,6 +104,9 @@ def main() -> None:
             dataset, spec, out, args.split, args.num_procs)
     except (FileNotFoundError, ValueError) as error:
         sys.exit(f'make_partial_labels.py: {error}')
+    except OSError as error:  # a data root is often read-only
+        sys.exit(f'make_partial_labels.py: {error}; to write elsewhere than '
+                 f'to {out}, use --out')
     total = len(dataset) * len(spec.amounts) * len(spec.seeds)
     print(f'\n{out}: {written} label maps written, {total - written} were '
           'there')
