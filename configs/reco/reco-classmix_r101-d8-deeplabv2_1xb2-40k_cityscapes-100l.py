@@ -16,6 +16,8 @@ model = dict(
             type='EmbeddingHead',
             head=_base_.model.segmentor.decode_head,
             tap='classifier',
-            embed_channels=embed_channels)),
+            embed_channels=embed_channels,
+            # DeepLabV2's head has no norm of its own.
+            norm_cfg=_base_.norm_cfg)),
     loss_contrast=loss_contrast,
     weak_threshold=weak_threshold)

@@ -1,6 +1,6 @@
 """DeepLabV2 with 100 labelled images of Cityscapes (Appendix B).
 
-Other fractions: ``labeled_list``; see configs/_base_/splits/README.md.
+Other fractions: ``labeled_list``; docs/datasets.md says how to make them.
 """
 _base_ = [
     '../_base_/models/deeplabv2_r101-d8.py',

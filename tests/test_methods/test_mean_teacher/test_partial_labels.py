@@ -1,5 +1,8 @@
+import re
+
 import pytest
 import torch
+from mmengine.config import Config
 from mmseg.registry import MODELS
 
 from mmseg_ssl.engine.environment import apply_cfg_options
@@ -84,3 +87,31 @@ def test_folder_for_a_config_without(shrunken_config, project_root):
     with pytest.raises(ValueError, match=(
             'no top-level "partial_labels" to override')):
         apply_cfg_options(shrunken_config(path), dict(partial_labels='x'))
+
+
+def label_folders(node):
+    """All folders of label maps that a part of a config names."""
+    if isinstance(node, dict):
+        if 'seg_map_path' in node:
+            yield node['seg_map_path']
+        for child in node.values():
+            yield from label_folders(child)
+
+
+def test_configs_of_one_amount_and_seed(project_root):
+    """Their names say which labels they load, everywhere."""
+    paths = sorted(project_root.glob('configs/*/*-4k_*-p[125]*.py'))
+    assert len(paths) == 24
+    for path in paths:
+        amount, seed = re.search(
+            r'-(p1|p1pct|p5pct|p25pct)(?:-s(\d))?$', path.stem).groups('0')
+        cfg = Config.fromfile(path)
+        expected = f'partial_labels/train-{amount}-seed{seed}'
+        found = [*label_folders(cfg.train_dataloader),
+                 *label_folders(cfg.labeled_dataset),
+                 *label_folders(cfg.unlabeled_dataset)]
+        assert set(found) == {expected} == {cfg.partial_labels}, path.stem
+        teacher = cfg.model.type != 'EncoderDecoder'
+        assert len(found) == (4 if teacher else 3), path.stem
+        assert cfg.randomness.seed == int(seed)
+        assert set(label_folders(cfg.val_dataloader)) == {'ann_dir/val'}
