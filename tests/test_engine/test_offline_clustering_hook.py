@@ -230,6 +230,9 @@ def test_two_processes_agree(make_run_cfg, tmp_path):
 
     init = tmp_path / 'init.pth'
     model = Runner.from_cfg(make('init', 4)).model
+    for name, buffer in model.encoder.named_buffers():
+        if 'num_batches' in name:  # new norms would see half of a batch each
+            buffer.fill_(1)
     torch.save(dict(state_dict=model.state_dict()), init)
     cfg = make('one', 4)
     cfg.load_from = str(init)
@@ -246,6 +249,22 @@ def test_two_processes_agree(make_run_cfg, tmp_path):
         assert torch.equal(ranks[0][key], ranks[1][key]), key
         torch.testing.assert_close(
             ranks[0][key], one[key], atol=1e-5, rtol=1e-5)
+
+
+def test_two_processes_settle_new_norms(make_run_cfg, tmp_path):
+    """Each with its images, both with the mean of their statistics."""
+    cfg = make_run_cfg('two', max_epochs=1)
+    cfg.load_from = str(tmp_path / 'init.pth')
+    model = Runner.from_cfg(make_run_cfg('init')).model
+    torch.save(dict(state_dict=model.state_dict()), cfg.load_from)
+    multiprocessing.start_processes(
+        cluster_in_process, (cfg, tmp_path), nprocs=2, start_method='fork')
+    ranks = [torch.load(tmp_path / f'rank{rank}.pth') for rank in (0, 1)]
+    settled = [key for key in ranks[0] if key.endswith('running_mean')]
+    assert len(settled) >= 20
+    assert all(ranks[0][key].abs().max() > 0 for key in settled)
+    for key, value in ranks[0].items():
+        assert torch.equal(value, ranks[1][key]), key
 
 
 def test_two_processes_share_snapshot_and_centroids(
@@ -293,6 +312,22 @@ def ready_to_cluster(cfg: Config) -> Runner:
     runner = Runner.from_cfg(cfg)
     runner._train_loop = runner.build_train_loop(runner._train_loop)
     return runner
+
+
+def test_a_network_from_scratch_gets_statistics_first(make_run_cfg):
+    runner = ready_to_cluster(make_run_cfg())
+    hook = OfflineClusteringHook(num_init_batches=3, draw=False)
+    hook.before_train_epoch(runner)
+    norms = [module for module in runner.model.snapshot.modules()
+             if isinstance(module, torch.nn.BatchNorm2d)]
+    for norm in norms:
+        assert norm.num_batches_tracked == 6  # three batches of two views
+        assert (norm.running_var != 1).all()
+    means = [norm.running_mean.clone() for norm in norms]
+    runner.train_loop._epoch = 1
+    hook.before_train_epoch(runner)  # not again
+    for norm, mean in zip(norms, means):
+        assert torch.equal(norm.running_mean, mean)
 
 
 def test_fewer_batches(make_run_cfg):

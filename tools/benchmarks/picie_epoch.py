@@ -93,6 +93,8 @@ def build(args: argparse.Namespace, folder: Path) -> Runner:
         runner.model.to(memory_format=torch.channels_last)
     runner._train_loop = runner.build_train_loop(runner._train_loop)
     runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
+    # only the first epoch of a network from scratch needs that
+    OfflineClusteringHook().settle_norms(runner)
     return runner
 
 

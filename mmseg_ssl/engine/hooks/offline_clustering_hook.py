@@ -1,7 +1,7 @@
 """Cluster the features of a frozen encoder before each epoch."""
 import logging
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from typing import Protocol
@@ -27,6 +27,9 @@ class Clusterable(Protocol):
     clustered_epoch: Tensor
     """Buffer: the epoch whose clusters the model holds, -1 at first."""
 
+    def settle_norms(self, batches: Iterable[dict]) -> int:
+        """Give norms without statistics those of some batches."""
+
     def freeze_snapshot(self) -> None:
         """Remember the encoder as it is now."""
 
@@ -45,9 +48,12 @@ class OfflineClusteringHook(Hook):
     ``before_train_epoch`` runs once over the training images, with their
     augmentation. Each batch goes through the snapshot once per view, and its
     pixels through all K-means of the model (:class:`StreamedKMeans`), which
-    live in buffers of the model. No feature and no label is written to disk,
-    and memory is bounded by a batch and ``init_size`` points. During the
-    epoch, the model labels pixels by its snapshot and these centroids.
+    live in buffers of the model. Batch norms of an encoder from scratch have
+    no statistics yet that a snapshot could be evaluated with: before the first
+    clustering, ``num_init_batches`` batches give them some. No feature and no
+    label is written to disk, and memory is bounded by a batch and
+    ``init_size`` points. During the epoch, the model labels pixels by its
+    snapshot and these centroids.
 
     With several processes each one reads its share of the images, and all end
     with the same snapshot (running statistics of norms are averaged) and the
@@ -65,7 +71,7 @@ class OfflineClusteringHook(Hook):
 
     Args:
         num_init_batches (int): Batches of each process that give the centres
-            to start from. Defaults to 20.
+            to start from, and their statistics to new norms. Defaults to 20.
         init_size (int): Pixels drawn from these. Defaults to 131072.
         max_batches (int, optional): Batches of each process that are
             clustered, of a random order; 27 centres of 100,000 images do not
@@ -112,10 +118,21 @@ class OfflineClusteringHook(Hook):
                 'checkpoint')
             return
         with _own_random_numbers((runner.seed, runner.epoch, get_rank())):
+            self.settle_norms(runner)
             model.freeze_snapshot()
             self._cluster(model, runner)
         model.clustered_epoch.fill_(runner.epoch)
         self._report(model, runner)
+
+    def settle_norms(self, runner: Runner) -> None:
+        """Let new norms of the encoder see the first batches."""
+        model = _unwrap(runner.model)
+        num = model.settle_norms(
+            _batches(model, runner, self.num_init_batches))
+        if num:
+            runner.logger.info(
+                f'{num} batch norms of the encoder were new: their running '
+                'statistics are now those of the first batches')
 
     @torch.no_grad()
     def _cluster(self, model: Clusterable, runner: Runner) -> None:
@@ -128,8 +145,7 @@ class OfflineClusteringHook(Hook):
             for name, view, kmeans in model.clusterings()]
         num_batches = min(len(dataloader), self.max_batches or len(dataloader))
         bar = ProgressBar(num_batches) if is_main_process() else None
-        for batch in islice(dataloader, num_batches):
-            data = model.data_preprocessor(batch, training=True)
+        for data in _batches(model, runner, num_batches):
             features = model.view_features(**data)
             rows = [x.permute(0, 2, 3, 1).flatten(0, 2) for x in features]
             for name, view, stream in streams:
@@ -163,6 +179,13 @@ class OfflineClusteringHook(Hook):
         if self.draw and is_main_process():
             runner.visualizer.add_image(
                 'clusters', draw_cluster_sizes(sizes), step=runner.iter)
+
+
+def _batches(model: Clusterable, runner: Runner,
+             num_batches: int) -> Iterator[dict]:
+    """The first batches of an epoch, as the model receives them."""
+    for batch in islice(runner.train_loop.dataloader, num_batches):
+        yield model.data_preprocessor(batch, training=True)
 
 
 def _unwrap(model: nn.Module) -> nn.Module:

@@ -1,6 +1,7 @@
 """What all methods share that segment by clustering pixels."""
 import copy
 from abc import abstractmethod
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from mmseg.utils import (
     SampleList,
 )
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmseg_ssl.clustering import MiniBatchKMeans
 from mmseg_ssl.datasets.padding import refuse_padding
@@ -88,6 +90,39 @@ class PixelClustering(BaseSegmentor):
         self.out_channels = num_clusters
 
     # What OfflineClusteringHook asks for.
+
+    @torch.no_grad()
+    def settle_norms(self, batches: Iterable[dict]) -> int:
+        """Give new batch norms of the encoder the statistics of some images.
+
+        A snapshot of an encoder from scratch would be evaluated with mean 0
+        and variance 1, so with other features than those that are trained.
+        Norms that have seen images, e.g. pre-trained ones, stay as they are.
+
+        Args:
+            batches (Iterable[dict]): What ``data_preprocessor`` gives; left
+                alone if there are no new norms.
+
+        Returns:
+            int: Number of new norms.
+        """
+        norms = [module for module in self.encoder.modules()
+                 if isinstance(module, _BatchNorm) and _is_new(module)]
+        if not norms:
+            return 0
+        training = self.encoder.training
+        momenta = [norm.momentum for norm in norms]
+        self.encoder.eval()
+        for norm in norms:
+            norm.train()
+            norm.momentum = None  # the mean over all batches
+        for batch in batches:
+            refuse_padding(batch['data_samples'])
+            self.encode_views(self.encoder, self.make_views(batch['inputs']))
+        for norm, momentum in zip(norms, momenta):
+            norm.momentum = momentum
+        self.encoder.train(training)
+        return len(norms)
 
     def freeze_snapshot(self) -> None:
         """Make the snapshot equal to the encoder, in all processes."""
@@ -200,3 +235,13 @@ class PixelClustering(BaseSegmentor):
                  inputs: Tensor,
                  data_samples: OptSampleList = None) -> Tensor:
         return self.encode_decode(inputs, [])
+
+
+def _is_new(norm: _BatchNorm) -> bool:
+    """Whether its running statistics are what it was built with.
+
+    The number of batches alone does not tell: old checkpoints hold none.
+    """
+    return bool(norm.track_running_stats and norm.num_batches_tracked == 0
+                and (norm.running_mean == 0).all()
+                and (norm.running_var == 1).all())

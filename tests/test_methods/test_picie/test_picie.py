@@ -92,6 +92,41 @@ def test_snapshot_is_frozen(make_model, make_batch, cluster, train):
     assert not any(p.requires_grad for p in model.snapshot.parameters())
 
 
+def test_new_norms_are_settled(make_model, make_batch):
+    """The snapshot then gives the features that training starts with."""
+    model = make_model()
+    norms = [module for module in model.encoder.modules()
+             if isinstance(module, torch.nn.BatchNorm2d)]
+    # one is pre-trained: an old checkpoint without the number of batches
+    norms[0].running_mean.fill_(0.5)
+    data = [model.data_preprocessor(make_batch(24, 3, unlabeled=False), True)
+            for _ in range(2)]
+    model.train()
+    new = copy.deepcopy(model.encoder).eval()
+    before = copy.deepcopy(model.state_dict())
+    assert model.settle_norms(iter(data)) == len(norms) - 1
+    assert (norms[0].running_mean == 0.5).all()
+    for norm in norms[1:]:
+        assert norm.num_batches_tracked == 4  # two batches of two views
+        assert norm.running_mean.abs().max() > 0.01
+    assert all(norm.momentum == 0.1 and norm.training for norm in norms)
+    for key, value in model.state_dict().items():
+        changed = key.startswith('encoder') and (
+            'running' in key or 'tracked' in key)
+        assert changed or torch.equal(value, before[key]), key
+    model.freeze_snapshot()
+    images = model.make_views(data[0]['inputs']).plain
+    model.encoder.train()
+    norms[0].eval()
+    with torch.no_grad():
+        trained = model.encoder(images)
+        errors = [(network(images) - trained).norm() / trained.norm()
+                  for network in (model.snapshot, new)]
+    assert errors[0] < 0.7 * errors[1], errors
+    # they have seen images now: nothing is read, nothing changes
+    assert model.settle_norms(pytest.fail(x) for x in data) == 0
+
+
 def test_labels_come_from_the_snapshot(make_model, make_batch, cluster):
     """Whatever the encoder becomes, the labels of an epoch stay."""
     model = make_model()
