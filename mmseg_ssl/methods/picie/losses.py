@@ -5,6 +5,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+# No cluster. Not 255, the void of class labels: there may be more clusters.
+IGNORED = -1
+
 
 def cluster_scores(features: Tensor, centroids: Tensor,
                    metric: str = 'cosine') -> Tensor:
@@ -47,7 +50,8 @@ def cluster_loss(features: Tensor,
 
     Args:
         features (Tensor): z, shape (B, D, h, w), of any length.
-        labels (Tensor): y, clusters, shape (B, h, w), int64, 255 is ignored.
+        labels (Tensor): y, clusters, shape (B, h, w), int64,
+            :data:`IGNORED` (-1) is no cluster and does not count.
         centroids (Tensor): mu, shape (K, D); get no gradient.
         temperature (float): Defaults to 1, the paper's.
         weight (Tensor, optional): Of each cluster, shape (K,).
@@ -57,10 +61,10 @@ def cluster_loss(features: Tensor,
     """
     # the constant of d = 1 - cosine drops out of the softmax
     scores = cluster_scores(features, centroids.detach())
-    valid = labels != 255
+    valid = labels != IGNORED
     weight = weight if weight is None else weight.to(scores)
     loss = F.cross_entropy(scores / temperature, labels, weight,
-                           ignore_index=255, reduction='sum')
+                           ignore_index=IGNORED, reduction='sum')
     counted = valid.to(loss) if weight is None else valid * weight[
         labels.masked_fill(~valid, 0)]
     return loss / counted.sum().clamp(min=1e-12)

@@ -62,11 +62,14 @@ class PiCIE(PixelClustering):
         geometry (dict, optional): Arguments of :class:`RandomGeometry`.
         photometry (dict, optional): Arguments of :class:`RandomPhotometry`.
         temperature (float): Of the softmax over centroids. Defaults to 1.
-        balance (bool): Weight clusters by the inverse of their size, as the
-            released code does by default; the papers do not mention it.
-            Defaults to False.
-        loss_weight (float): Of the sum of the four losses; 0.25 is the mean
-            that the released code takes. Defaults to 1.
+        balance (bool): Weight clusters by the inverse of their size. The
+            released code has weights, too, but in proportion to the size,
+            which favours large clusters; the papers have none. Defaults to
+            False.
+        loss_weight (float): Of the sum of the four losses, which is what the
+            equations say; 0.25 makes it the mean that the released code
+            takes. Adam takes the same steps for both, unless there is another
+            loss beside it (FS4). Defaults to 1.
         **kwargs: Of :class:`PixelClustering`.
     """
 

@@ -10,6 +10,7 @@ from mmseg_ssl.methods.picie import (
     cluster_scores,
     head_weights,
 )
+from mmseg_ssl.methods.picie.losses import IGNORED
 
 
 @pytest.fixture
@@ -17,13 +18,13 @@ def problem():
     features = torch.randn(2, 5, 3, 4, dtype=torch.float64)
     centroids = F.normalize(torch.randn(6, 5, dtype=torch.float64))
     labels = torch.randint(6, (2, 3, 4))
-    labels[0, 0, :2] = 255
+    labels[0, 0, :2] = IGNORED
     return features, labels, centroids
 
 
 def slow_loss(features, labels, centroids, temperature, weight) -> float:
     total = norm = 0
-    for b, y, x in (labels != 255).nonzero().tolist():
+    for b, y, x in (labels != IGNORED).nonzero().tolist():
         pixel = features[b, :, y, x]
         distances = [
             1 - F.cosine_similarity(pixel, centre, dim=0).item()
@@ -46,6 +47,15 @@ def test_cluster_loss(problem, temperature, weighted):
         slow_loss(*problem, temperature, weight))
 
 
+def test_every_one_of_many_clusters_counts():
+    """255 is void among class labels, and a cluster among 300."""
+    centroids = F.normalize(torch.randn(300, 5, dtype=torch.float64))
+    features = torch.randn(1, 5, 1, 3, dtype=torch.float64)
+    labels = torch.tensor([[[255, 299, 255]]])
+    assert cluster_loss(features, labels, centroids).item() == pytest.approx(
+        slow_loss(features, labels, centroids, 1.0, None))
+
+
 def test_gradient(problem):
     features, labels, centroids = problem
     torch.autograd.gradcheck(
@@ -65,7 +75,7 @@ def test_centroids_get_no_gradient(problem):
 def test_nothing_to_learn_keeps_the_graph(problem, weight):
     features, labels, centroids = problem
     features = features.requires_grad_()
-    loss = cluster_loss(features, torch.full_like(labels, 255),
+    loss = cluster_loss(features, torch.full_like(labels, IGNORED),
                         centroids, weight=weight)
     assert loss == 0
     loss.backward()
