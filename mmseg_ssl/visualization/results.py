@@ -46,10 +46,12 @@ def spread_row(runs: list[RunRecord], label: str,
     last = _spread(run.score.last for run in runs)
     best = _spread(run.best[0] for run in runs)
     iterations = {run.iterations for run in runs}
+    others = [_spread(run.val[key].last for run in runs)
+              if all(key in run.val for run in runs) else '' for key in extra]
     return table_row([
         label, 'mean and standard deviation', ', '.join(map(str, seeds)),
         str(iterations.pop()) if len(iterations) == 1 else '', last, best,
-        *[''] * (len(extra) + 5)])
+        *others, *[''] * 5])
 
 
 def results_table(groups: dict[str, list[RunRecord]], first: str,

@@ -230,7 +230,9 @@ def file_hash(path: Path) -> str:
 def read_run(name: str, work_dir: str | Path) -> TrainingRun:
     """Read the work directory of one training.
 
-    A training that was resumed has written several logs; they are joined.
+    A training that was resumed has written several logs; they are joined. A
+    folder that ``tools/test.py --work-dir`` had to itself is read as well:
+    its scores are those of the last test, at iteration 0.
 
     Raises:
         FileNotFoundError: No training was written there, or one that is to
@@ -238,6 +240,8 @@ def read_run(name: str, work_dir: str | Path) -> TrainingRun:
     """
     work_dir = Path(work_dir)
     train, val = read_curves(work_dir)
+    if not (train or val):
+        val = _read_test(work_dir)
     configs = sorted(work_dir.glob('*.py'), key=lambda p: p.stat().st_mtime)
     if not (train or val) or not configs:
         raise FileNotFoundError(
@@ -282,6 +286,18 @@ def read_curves(
     rows = read_scalars(work_dir)
     return (_to_curves(row for row in rows if not _is_validation(row)),
             _to_curves(row for row in rows if _is_validation(row)))
+
+
+def _read_test(work_dir: Path) -> dict[str, Curve]:
+    """What mmengine wrote at the end of the last test, by name."""
+    paths = sorted(path for path in work_dir.glob('*/*.json')
+                   if path.stem == path.parent.name)
+    if not paths:
+        return {}
+    scores = {key: value for key, value
+              in json.loads(paths[-1].read_text()).items()
+              if isinstance(value, (int, float))}
+    return _to_curves([dict(step=0, **scores)])
 
 
 def _is_validation(row: dict[str, float]) -> bool:

@@ -9,6 +9,8 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from mmseg_ssl.visualization.run_log import read_run
+
 
 @pytest.fixture
 def make_run_cfg(make_cfg):
@@ -62,6 +64,14 @@ def test_mean_and_spread_of_the_scores(make_run_cfg):
         assert len(scores['values']) == 3
         assert scores['mean'] == pytest.approx(np.mean(history))
         assert scores['std'] == pytest.approx(np.std(history, ddof=1))
+    # tables of results show the mean, and rank by mIoU
+    run = read_run('clustered', cfg.work_dir)
+    for name in ('mIoU', 'things/aAcc'):
+        for key in ('mean', 'std'):
+            curve = run.val[f'{key}/{name}']
+            assert len(curve.values) == 3
+            assert curve.last == pytest.approx(report[name][key], rel=1e-3)
+    assert run.metric == 'mIoU'
     # other random numbers, other clusters
     first, *others = watch.centroids
     assert not any(torch.equal(first, other) for other in others)

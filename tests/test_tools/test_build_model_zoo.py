@@ -83,7 +83,8 @@ def test_tables(build):
             f'| 0.50 | 2048 | 2x NVIDIA H200 | {log} | 0123abcd |\n') in page
     # of 40 and 42, of 50 and 42; sample deviations
     assert ('| ReCo | mean and standard deviation | 0, 1 | 2000 '
-            '| 41.00 ± 1.41 | 46.00 ± 5.66 |  |  |  |  |  |  |\n') in page
+            '| 41.00 ± 1.41 | 46.00 ± 5.66 | 90.00 ± 0.00 |  |  |  |  |  |\n'
+            ) in page
     assert 'Not measured yet: other.\n<!-- /results -->' in page
     assert '| method | sky | road |\n' in page
     assert '| ReCo | 91.3 | 8.0 |\n' in page

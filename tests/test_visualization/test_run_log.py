@@ -202,6 +202,24 @@ def test_moved_checkpoint(work_dir):
     assert run.checkpoint == work_dir / 'iter_1.pth'
 
 
+def test_a_test_in_a_folder_of_its_own(work_dir):
+    for time, miou in (('20260101_000000', 20.0), ('20260102_000000', 30.0)):
+        (work_dir / time).mkdir()
+        (work_dir / time / f'{time}.json').write_text(json.dumps(
+            {'aAcc': 50.0, 'mIoU': miou, 'things/mIoU': 10.0, 'time': 0.1,
+             'table': [1]}))
+    log = work_dir / '20260102_000000' / '20260102_000000.log'
+    log.write_text(TABLE.format('30.00', '40.00'))
+    run = read_run('crf', work_dir)
+    assert run.metric == 'mIoU' and run.score.last == 30.0
+    assert run.val['things/mIoU'].last == 10.0 and 'table' not in run.val
+    assert run.class_iou['sky'] == 30.0 and run.iterations == 0
+    # a training in the same folder is what counts
+    write_session(work_dir, '20260103_000000', [
+        train_line(1, 2.0), val_line(1, mIoU=40.0)])
+    assert read_run('trained', work_dir).score.last == 40.0
+
+
 def test_folder_without_a_training(tmp_path):
     with pytest.raises(FileNotFoundError, match='not the work directory'):
         read_run('mine', tmp_path)
