@@ -19,14 +19,18 @@ from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.dist import init_dist, is_main_process
 from mmengine.registry import init_default_scope
-from mmseg.registry import DATASETS, MODELS
+from mmseg.registry import DATASETS
 
 import mmseg_ssl  # noqa: F401  (registers what configs name)
 from mmseg_ssl.engine.environment import (
     CfgOptionsAction,
     apply_cfg_options,
 )
-from mmseg_ssl.methods.fs4 import PyramidLabels, make_pyramid_labels
+from mmseg_ssl.methods.fs4 import (
+    PyramidLabels,
+    build_network,
+    make_pyramid_labels,
+)
 from mmseg_ssl.methods.fs4.pyramid_view import VIEW_NAMES, crop_view
 from mmseg_ssl.visualization.panels import Panel, save_panels
 
@@ -89,9 +93,7 @@ def main() -> None:
             'configs/fs4 that uses global guidance')
     options = copy.deepcopy(cfg.pyramid_labels.to_dict())
     dataset = DATASETS.build(options.pop('dataset'))
-    torch.manual_seed(0)
-    network = MODELS.build(options.pop('network'))
-    network.init_weights()
+    network = build_network(options.pop('network'))
     labels = make_pyramid_labels(
         network.to(get_device()), dataset, **options)
     if args.picture is not None and is_main_process():

@@ -21,6 +21,11 @@ def squared_distances(x: Tensor, y: Tensor) -> Tensor:
     return (x_norm + y_norm - 2 * x @ y.transpose(-1, -2)).clamp(min=0)
 
 
+def _log_parameter(value: float) -> nn.Parameter:
+    """A learned number that stays positive: its logarithm."""
+    return nn.Parameter(torch.tensor(math.log(value)))
+
+
 @MODELS.register_module()
 class ContextAwareEmbedding(nn.Module):
     r"""Context-aware embedding (CAE) of `FS4
@@ -40,11 +45,12 @@ class ContextAwareEmbedding(nn.Module):
     learned: parameters ``log_w1``, ... hold their logarithms. As the softmax
     divides a common factor out, only the ratio of ``w1`` and ``w2`` matters.
 
-    They start at the values usual for a dense CRF (80 pixels, 13 grey levels)
-    where the map is at 1/16 of the image and a standard deviation of the
-    image is about 57 grey levels: ``ta`` = 5 cells, ``tb`` = 0.23; ``tg``
-    = 3 cells, ``w1 = w2 = 1``. ``proj`` is a 1x1 convolution that does not
-    start at zero.
+    By default they start at the values usual for a dense CRF (80 pixels, 13
+    grey levels) where the map is at 1/16 of the image and a standard
+    deviation of the image is about 57 grey levels: ``ta`` = 5 cells, ``tb`` =
+    0.23; ``tg`` = 3 cells, ``w1 = w2 = 1``. On a map of a few cells that is
+    nearly the mean of all of them: start from less there. ``proj`` is a 1x1
+    convolution that does not start at zero.
 
     Memory grows with the number of cells N, not with N x N: queries i are
     taken in chunks, at most 64 MB of matrices at once (or those of one cell
@@ -56,13 +62,20 @@ class ContextAwareEmbedding(nn.Module):
         use_features (bool): Look at the cosine of features.
         use_raw (bool): Look at places and colours.
         temperature (float): Divides the cosine. Defaults to 1.
+        theta_alpha (float): Where ``ta`` starts, in cells. Defaults to 5.
+        theta_beta (float): Where ``tb`` starts, in units of the normalised
+            image. Defaults to 0.23.
+        theta_gamma (float): Where ``tg`` starts, in cells. Defaults to 3.
     """
 
     def __init__(self,
                  channels: int,
                  use_features: bool = True,
                  use_raw: bool = True,
-                 temperature: float = 1.0) -> None:
+                 temperature: float = 1.0,
+                 theta_alpha: float = 5.0,
+                 theta_beta: float = 0.23,
+                 theta_gamma: float = 3.0) -> None:
         super().__init__()
         if not (use_features or use_raw):
             raise ValueError(
@@ -70,16 +83,20 @@ class ContextAwareEmbedding(nn.Module):
                 'or leave the module out')
         if temperature <= 0:
             raise ValueError(f'temperature must be > 0, not {temperature}')
+        if min(theta_alpha, theta_beta, theta_gamma) <= 0:
+            raise ValueError(
+                'theta_alpha, theta_beta and theta_gamma must be > 0, not '
+                f'{theta_alpha}, {theta_beta} and {theta_gamma}')
         self.use_features = use_features
         self.use_raw = use_raw
         self.temperature = temperature
         self.proj = nn.Conv2d(channels, channels, kernel_size=1)
         if use_raw:
-            self.log_theta_alpha = nn.Parameter(torch.tensor(math.log(5.)))
-            self.log_theta_beta = nn.Parameter(torch.tensor(math.log(0.23)))
-            self.log_theta_gamma = nn.Parameter(torch.tensor(math.log(3.)))
-            self.log_w1 = nn.Parameter(torch.tensor(0.))
-            self.log_w2 = nn.Parameter(torch.tensor(0.))
+            self.log_theta_alpha = _log_parameter(theta_alpha)
+            self.log_theta_beta = _log_parameter(theta_beta)
+            self.log_theta_gamma = _log_parameter(theta_gamma)
+            self.log_w1 = _log_parameter(1.0)
+            self.log_w2 = _log_parameter(1.0)
 
     def forward(self, features: Tensor, image: Tensor) -> Tensor:
         """Add to each cell what it sees in the image.

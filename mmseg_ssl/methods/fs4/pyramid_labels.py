@@ -81,6 +81,19 @@ class PooledFeatures(BaseModule):
         return F.normalize(pooled.flatten(1))
 
 
+def build_network(cfg: ConfigType) -> PooledFeatures:
+    """Build with initial weights, the same ones each time.
+
+    Args:
+        cfg (dict): Config of a :class:`PooledFeatures`.
+    """
+    with torch.random.fork_rng():
+        torch.manual_seed(0)  # of what no checkpoint is given for
+        network = MODELS.build(cfg)
+        network.init_weights()
+    return network
+
+
 class PyramidViews(Dataset):
     """All views of some images of a data set, (6, 3, crop, crop), uint8 RGB.
 

@@ -1,5 +1,7 @@
 """ContextAwareEmbedding against its definition, written down with loops."""
 import math
+import runpy
+from argparse import Namespace
 
 import pytest
 import torch
@@ -201,6 +203,18 @@ def test_no_matrix_is_larger_than_its_share_of_a_chunk(monkeypatch):
     assert seen.largest <= 2**20 / module.LIVE_MATRICES < whole / 20
 
 
+def test_benchmark_compares_two_ways_to_the_same(project_root, monkeypatch):
+    tool = runpy.run_path(str(project_root / 'tools/benchmarks/cae_memory.py'))
+    # what the tool changes is put back after the test
+    monkeypatch.setattr(module, 'checkpoint', module.checkpoint)
+    monkeypatch.setattr(module, 'CHUNK_BYTES', 2**12)
+    sizes = dict(height=64, width=96, stride=16, batch_size=2, channels=4)
+    chunks, whole = (tool['measure'](Namespace(one=method, **sizes))
+                     for method in tool['METHODS'])
+    assert module.CHUNK_BYTES > 2**60 and chunks['cells'] == 24
+    assert chunks['gradients'] == pytest.approx(whole['gradients'], rel=1e-5)
+
+
 @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
 def test_low_precision(dtype):
     cae = make().float()
@@ -210,6 +224,25 @@ def test_low_precision(dtype):
         output = cae(features.to(dtype), image)
     torch.testing.assert_close(
         output.float(), expected, atol=0.05, rtol=0.05)
+
+
+def test_bandwidths_start_where_they_are_told_to():
+    cae = ContextAwareEmbedding(
+        4, theta_alpha=3.5, theta_beta=0.5, theta_gamma=2)
+    for name, value in zip(SCALARS, (3.5, 0.5, 2, 1, 1)):
+        assert getattr(cae, name).exp().item() == pytest.approx(value)
+    # narrower kernels on a small map: far from the mean of all cells
+    features, image = make_input(14, 14)
+    image.zero_()  # one colour: places decide
+    alone = torch.zeros_like(features)
+    alone[:, :, 7, 7] = 1
+    shares = []
+    for options in ({}, dict(theta_alpha=3.5, theta_gamma=2.0)):
+        cae = ContextAwareEmbedding(
+            4, use_features=False, **options).double()
+        context = cae._context(alone, image)
+        shares.append(context[0, 0, 7, 7] / context[0, 0, 0, 0])
+    assert shares[1] > 4 * shares[0] > 4
 
 
 def test_builds_from_a_config():
@@ -224,6 +257,8 @@ def test_bad_input():
         ContextAwareEmbedding(4, use_features=False, use_raw=False)
     with pytest.raises(ValueError, match='temperature must be > 0, not 0'):
         ContextAwareEmbedding(4, temperature=0)
+    with pytest.raises(ValueError, match='theta_gamma must be > 0, not 5.0'):
+        ContextAwareEmbedding(4, theta_gamma=-1)
     with pytest.raises(ValueError, match=r'not \(3, 3, 8, 8\)'):
         ContextAwareEmbedding(4)(
             torch.rand(2, 4, 2, 2), torch.rand(3, 3, 8, 8))

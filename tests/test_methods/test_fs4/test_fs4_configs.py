@@ -11,7 +11,7 @@ from mmengine.runner import Runner
 from mmpretrain.registry import MODELS as PRETRAIN_MODELS
 from mmseg.registry import DATASETS, MODELS
 
-from mmseg_ssl.methods.fs4 import make_pyramid_labels
+from mmseg_ssl.methods.fs4 import build_network, make_pyramid_labels
 
 CONFIG_DIR = Path(__file__).resolve().parents[3] / 'configs'
 CONFIGS = sorted(path for folder in ('picie', 'fs4')
@@ -184,6 +184,10 @@ def test_pretraining_builds(path):
     assert setting == f'1xb{batch_size}-{cfg.train_cfg.max_epochs}e'
     if cfg.model.type == 'MoCo':
         assert model.queue_len % batch_size == 0
+        norm = cfg.model.backbone.norm_cfg
+        assert norm.type == 'SplitBatchNorm2d'
+        assert batch_size % norm.group_size == 0
+        assert norm.group_size < batch_size
 
 
 def test_weights_of_pretraining_fit(tmp_path):
@@ -204,6 +208,55 @@ def test_weights_of_pretraining_fit(tmp_path):
     for backbone in (model.encoder.backbone, network.backbone):
         for name, value in backbone.state_dict().items():
             assert torch.equal(value, source.backbone.state_dict()[name])
+
+
+def test_labels_of_other_weights_are_refused(shrunken_config, tmp_path):
+    """MoCo v2 was trained anew since the labels were made."""
+    cfg = shrunken_config(first_named('fs4_r18'))
+    shrink(cfg, tmp_path / 'labels')
+    network = build_network(cfg.pyramid_labels.network)
+    network.backbone.conv1.weight.data *= 1.01
+    path = str(tmp_path / 'moco.pth')
+    torch.save(dict(state_dict={
+        f'backbone.{name}': value
+        for name, value in network.backbone.state_dict().items()}), path)
+    cfg.pyramid_labels.network.backbone.init_cfg = dict(
+        type='Pretrained', checkpoint=path, prefix='backbone.')
+    runner = Runner.from_cfg(cfg)
+    with pytest.raises(ValueError, match=r'labels\.npz was made with other '
+                                         r'weights .*make_pyramid_labels'):
+        runner.train()
+    assert runner.iter == 0 and runner.model.clustered_epoch == -1
+
+
+def test_evaluated_encoders_are_those_that_were_trained():
+    """What a small FS4 ends with fits all configs that start from it."""
+    for data in ('msrc21-112x112', 'camvid-120x160'):
+        trained, = (path for path in CLUSTERING
+                    if re.fullmatch(rf'fs4_r18.*{data}', path.stem))
+        encoder = Config.fromfile(trained).model.encoder
+        for path in CONFIGS:
+            if re.match(r'fs4-(linear|finetune|recluster)', path.stem) and (
+                    data in path.stem):
+                model = Config.fromfile(path).model
+                other = model.get('encoder') or model.backbone.encoder
+                for key in ('type', 'channels', 'context_stride',
+                            'out_stride', 'context', 'neck'):
+                    assert other[key] == encoder[key], path.stem
+
+
+def test_small_trainings_are_saved_calmed_and_in_step():
+    small = [path for path in CLUSTERING
+             if re.search('_1xb16-(16|20)e_', path.stem)]
+    assert len(small) >= 18
+    for path in small:
+        cfg = Config.fromfile(path)
+        epochs = cfg.train_cfg.max_epochs
+        assert cfg.default_hooks.checkpoint.interval == 100
+        scheduler, = cfg.param_scheduler
+        assert (scheduler.begin, scheduler.end) == (epochs * 3 // 4, epochs)
+        starts = cfg.model.encoder.backbone.get('init_cfg') is not None
+        assert cfg.optim_wrapper.optimizer.lr == (3e-4 if starts else 1e-3)
 
 
 @pytest.mark.parametrize('method', ['picie', 'fs4'])
@@ -242,10 +295,11 @@ def shrink(cfg: Config, out_dir: Path) -> None:
                    resize=36, crop=32)
     options['dataset']['data_root'] = (
         cfg.train_dataloader.dataset.data_root)
-    options['network']['backbone']['init_cfg'] = None
+    options.pop('network')
+    cfg.pyramid_labels.network.backbone.init_cfg = None
     dataset = DATASETS.build(options.pop('dataset'))
     make_pyramid_labels(
-        MODELS.build(options.pop('network')), dataset, **options)
+        build_network(cfg.pyramid_labels.network), dataset, **options)
     cfg.train_dataloader.dataset.pipeline[1].label_file = str(
         out_dir / 'labels.npz')
     cfg.model.global_head.num_clusters = 2
