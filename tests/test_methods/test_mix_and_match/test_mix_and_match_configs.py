@@ -12,6 +12,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from mmseg.registry import DATASETS, MODELS
 
+from mmseg_ssl.backbones import receptive_fields
 from mmseg_ssl.methods.mix_and_match import (
     MixAndMatch,
     class_connected_triplets,
@@ -98,18 +99,56 @@ def test_finetuning_agrees_with_its_name(path):
             24000, 36000]
     assert cfg.model.decode_head.num_classes == cfg.num_classes == len(
         DATASETS.get(cfg.dataset_type).METAINFO['classes'])
-    assert tuple(cfg.model.data_preprocessor.size) == tuple(cfg.crop_size)
+    size = cfg.model.data_preprocessor.size
+    assert all(a >= b for a, b in zip(size, cfg.crop_size))
+    assert cfg.model.data_preprocessor.seg_pad_val == 255
     assert type(model.backbone).__name__ in ('CaffeAlexNet', 'LayeredVGG')
 
     model.eval()
-    maps = model.backbone(torch.empty(1, 3, *cfg.crop_size, device='meta'))
+    maps = model.backbone(torch.empty(1, 3, *size, device='meta'))
     channels = [x.size(1) for x in maps]
     expected = cfg.model.decode_head.in_channels
     assert channels == ([expected] if isinstance(expected, int)
                         else list(expected))
-    if 'fcn' in path.stem:  # the cells of fc7 cover the image
-        stride = 8 * cfg.model.backbone.get('stem_stride', 4)
-        assert maps[0].size(2) >= cfg.crop_size[0] / stride
+    if 'fcn' in path.stem:
+        cells_share_the_image(cfg, model.backbone, maps[0], size)
+    else:
+        assert_grids_are_receptive_fields(cfg, model.backbone)
+
+
+def cells_share_the_image(cfg, backbone, fc7, size) -> None:
+    """The logits are resized evenly: cells must lie where that takes them."""
+    field = receptive_fields(backbone, channels=backbone.in_channels)['fc7'][0]
+    assert abs(field.offset - (field.stride - 1) / 2) <= 0.5
+    assert [n * field.stride for n in fc7.shape[2:]] == list(size)
+    assert cfg.model.data_preprocessor.test_cfg.size_divisor == field.stride
+
+
+def assert_grids_are_receptive_fields(cfg, backbone) -> None:
+    fields = receptive_fields(backbone, channels=backbone.in_channels)
+    names = [f'vgg.features.{backbone.layers[name]}' if name in backbone.layers
+             else name for name in backbone.out_layers]
+    assert [tuple(grid) for grid in cfg.model.decode_head.grids] == [
+        (fields[name][0].stride, fields[name][0].offset) for name in names]
+
+
+def test_patches_show_objects_about_as_large_as_fine_tuning():
+    """Geometric mean of out_size / side, sides being uniform."""
+    for path in TUNING:
+        patches = read(path).model.patches
+        low, high = patches.size_range
+        sides = torch.arange(low, high + 1).double()
+        zoom = (patches.out_size / sides).log().mean().exp()
+        assert 0.8 < zoom < 1.25, path.stem
+
+
+def test_few_patches_come_from_one_image():
+    """In the small configs, too, most of a graph is other images."""
+    for path in TUNING:
+        cfg = read(path)
+        assert cfg.train_dataloader.batch_size >= 10
+        if 'w50' in path.stem:
+            assert cfg.model.patches.num_per_image == 4
 
 
 PROXIES = sorted([
@@ -124,12 +163,12 @@ def backbone_shapes(path: Path) -> dict[str, torch.Size]:
 
 CHAINS = [
     ('colorization_alexnet-w50_1xb16-2k_msrc21-112x112',
-     'mix-and-match_alexnet-w50_1xb10-1k_msrc21-112x112',
+     'mix-and-match_alexnet-w50_1xb25-1k_msrc21-112x112',
      'mix-and-match-finetune_alexnet-w50-fcn_1xb8-1k_msrc21-112x112'),
     ('jigsaw-permutation_alexnet-w50_1xb32-2k_msrc21-180',
-     'mix-and-match-random_alexnet-w50_1xb10-1k_msrc21-112x112',
+     'mix-and-match-random_alexnet-w50_1xb25-1k_msrc21-112x112',
      'mix-and-match-finetune_alexnet-w50-fcn_1xb8-1k_msrc21-112x112'),
-    ('mix-and-match_alexnet-w50_1xb10-1k_camvid-120x160',
+    ('mix-and-match_alexnet-w50_1xb25-1k_camvid-120x160',
      'mix-and-match-finetune_alexnet-w50-fcn_1xb8-1k_camvid-120x160'),
     ('colorization_alexnet_1xb16-100k_imagenet',
      'mix-and-match_alexnet-grey_1xb40-8k_voc12aug-512x512',
@@ -173,21 +212,21 @@ def test_stages_have_one_backbone(chain):
 
 def test_tuning_fits_before_reco():
     tuned = backbone_shapes(
-        CONFIG_DIR / 'mix-and-match_mbv2-d16_1xb10-1k_camvid-120x160-20l.py')
+        CONFIG_DIR / 'mix-and-match_mbv2-d16_1xb20-1k_camvid-120x160-20l.py')
     path, = (CONFIG_ROOT / 'reco').glob(
         'reco-classmix_mbv2-*_camvid-120x160-20l.py')
     assert read(path).model.segmentor.backbone.type == 'MobileNetV2'
     student = model_of(path).student.backbone.state_dict()
     assert {name: value.shape for name, value in student.items()} == tuned
     images = (read(path).train_dataloader.dataset.labeled.ann_file,
-              read(CONFIG_DIR / 'mix-and-match_mbv2-d16_1xb10-1k_'
+              read(CONFIG_DIR / 'mix-and-match_mbv2-d16_1xb20-1k_'
                    'camvid-120x160-20l.py').train_dataloader.dataset.ann_file)
     assert images[0].split('splits')[1] == images[1].split('splits')[1]
 
 
 @pytest.mark.parametrize('path', [
     path for path in CONFIGS if path.stem in (
-        'mix-and-match_alexnet-w50_1xb10-1k_msrc21-112x112',
+        'mix-and-match_alexnet-w50_1xb25-1k_msrc21-112x112',
         'mix-and-match-finetune_alexnet-w50-fcn_1xb8-1k_camvid-120x160')],
     ids=name_of)
 def test_takes_steps(path, shrunken_config):

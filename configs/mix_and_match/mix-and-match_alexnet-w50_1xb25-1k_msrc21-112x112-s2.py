@@ -1,3 +1,3 @@
 """Mix-and-Match on MSRC-21 with another seed."""
-_base_ = './mix-and-match_alexnet-w50_1xb10-1k_msrc21-112x112.py'
+_base_ = './mix-and-match_alexnet-w50_1xb25-1k_msrc21-112x112.py'
 randomness = dict(seed=2)

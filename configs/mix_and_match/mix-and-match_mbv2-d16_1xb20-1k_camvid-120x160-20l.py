@@ -3,7 +3,7 @@
 ``tools/run_chain.py`` with this config and one of ``configs/reco`` puts
 Mix-and-Match before ReCo.
 """
-_base_ = './mix-and-match_alexnet-w50_1xb10-1k_camvid-120x160.py'
+_base_ = './mix-and-match_alexnet-w50_1xb25-1k_camvid-120x160.py'
 model = dict(
     backbone=dict(
         _delete_=True,
@@ -11,5 +11,7 @@ model = dict(
         strides=(1, 2, 2, 2, 1, 1, 1),
         dilations=(1, 1, 1, 1, 1, 2, 2),
         out_indices=(1, 2, 4, 6),
-        norm_cfg=_base_.norm_cfg))
-train_dataloader = dict(dataset=dict(ann_file=_base_.labeled_list))
+        norm_cfg=_base_.norm_cfg),
+    patches=dict(num_per_image=5))
+train_dataloader = dict(
+    batch_size=20, dataset=dict(ann_file=_base_.labeled_list))

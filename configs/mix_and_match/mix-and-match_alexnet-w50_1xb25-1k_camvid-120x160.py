@@ -6,9 +6,13 @@ _base_ = [
     '../_base_/default_runtime.py',
 ]
 # ---- frequently modified ----
-num_per_image = 10  # times 10 images: nodes of a graph
-size_range = (16, 60)  # sides of patches in pixels; the paper's 64-256 of 512
-out_size = 64  # side of the resized patches; the paper has 128
+# Times 25 images: nodes of a graph. With many patches of few images, most
+# positives would be of the anchor's own image.
+num_per_image = 4
+size_range = (24, 96)  # sides of patches in pixels; the paper's 64-256 of 512
+# Side of the resized patches; the paper has 128. Near the mean of the sides:
+# fine-tuning shows objects at their own size.
+out_size = 48
 matching = 'graph'  # or 'random' triplets
 
 model = dict(
