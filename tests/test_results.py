@@ -102,7 +102,7 @@ def test_every_config_is_a_model_of_its_name():
 @pytest.mark.parametrize('name', [
     'reco-classmix_mbv2-d16-deeplabv3plus_1xb4-4k_camvid-120x160-20l',
     'mix-and-match_vgg16_4xb16-8k_cityscapes-512x512',
-    'fs4-iss-mocov2_r18_1xb32-60e_msrc21-112x112',
+    'fs4-iss-mocov2_r18_1xb32-100e_msrc21-112x112',
 ])
 def test_metadata_agree_with_the_config(name):
     model, = (model for model in models() if model['Name'] == name)

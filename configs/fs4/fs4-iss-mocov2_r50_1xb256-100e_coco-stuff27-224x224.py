@@ -1,7 +1,7 @@
 """MoCo v2 of ImageNet, further trained on COCO-Stuff-27 ("COCO-stuff finetune"
 in the paper's ablation, which does not say for how long). Not run yet.
 """
-_base_ = './fs4-iss-mocov2_r18_1xb32-60e_msrc21-112x112.py'
+_base_ = './fs4-iss-mocov2_r18_1xb32-100e_msrc21-112x112.py'
 
 # ---- frequently modified ----
 data_root = 'data/coco_stuff27'
@@ -20,7 +20,7 @@ train_dataloader = dict(
 model = dict(
     queue_len=65536,
     momentum=0.001,
-    backbone=dict(depth=50),
+    backbone=dict(depth=50, norm_cfg=dict(group_size=32)),
     neck=dict(in_channels=2048, hid_channels=2048))
 param_scheduler = [
     dict(

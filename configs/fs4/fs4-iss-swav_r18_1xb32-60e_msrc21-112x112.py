@@ -1,7 +1,8 @@
 """SwAV on the target images; its prototypes can stand in for K-means."""
-_base_ = './fs4-iss-mocov2_r18_1xb32-60e_msrc21-112x112.py'
+_base_ = './fs4-iss-mocov2_r18_1xb32-100e_msrc21-112x112.py'
 
 # ---- frequently modified ----
+max_epochs = 60
 num_prototypes = 200
 num_crops = [2, 4]
 small_view = 64
@@ -44,11 +45,14 @@ train_pipeline = [
     dict(type='PackInputs'),
 ]
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
+# no keys that queries could be told by
+backbone = _base_.model.backbone
+backbone.norm_cfg = dict(type='BN')
 model = dict(
     _delete_=True,
     type='SwAV',
     data_preprocessor=_base_.model.data_preprocessor,
-    backbone=_base_.model.backbone,
+    backbone=backbone,
     neck=dict(
         type='SwAVNeck',
         in_channels=512,
@@ -64,6 +68,16 @@ model = dict(
             epsilon=0.05,
             temperature=0.1,
             num_crops=num_crops)))
+param_scheduler = [
+    dict(
+        type='CosineAnnealingLR',
+        T_max=max_epochs,
+        by_epoch=True,
+        begin=0,
+        end=max_epochs,
+        convert_to_iter_based=True)
+]
+train_cfg = dict(max_epochs=max_epochs)
 find_unused_parameters = True
 custom_hooks = [
     *_base_.custom_hooks,

@@ -3,13 +3,13 @@
 train_cfg.max_epochs=5: five clusterings, with mean and spread of their scores.
 """
 _base_ = [
-    '../_base_/models/fs4_r18-fpn.py',
+    '../_base_/models/fs4_r18-fpn_small.py',
     '../_base_/datasets/camvid_120x160_unlabeled.py',
     '../_base_/schedules/adam_10e_clustering.py',
     '../_base_/default_runtime.py',
 ]
 
-trained_checkpoint = 'work_dirs/fs4_r18-fpn_1xb16-20e_camvid-120x160/iter_460.pth'
+trained_checkpoint = 'work_dirs/fs4_r18-fpn_1xb16-16e_camvid-120x160/iter_368.pth'
 # what the encoder sees is as large in training as in evaluation
 crop_size = (120, 160)  # height, width
 image_scale = (160, 120)

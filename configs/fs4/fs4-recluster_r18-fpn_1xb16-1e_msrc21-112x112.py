@@ -3,7 +3,7 @@
 train_cfg.max_epochs=5: five clusterings, with mean and spread of their scores.
 """
 _base_ = [
-    '../_base_/models/fs4_r18-fpn.py',
+    '../_base_/models/fs4_r18-fpn_small.py',
     '../_base_/datasets/msrc21_112x112_unlabeled.py',
     '../_base_/schedules/adam_10e_clustering.py',
     '../_base_/default_runtime.py',

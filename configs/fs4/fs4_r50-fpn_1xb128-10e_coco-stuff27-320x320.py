@@ -37,7 +37,11 @@ model = dict(
     encoder=dict(backbone=dict(init_cfg=init_cfg)),
     global_head=dict(num_clusters=global_clusters))
 optim_wrapper = dict(optimizer=dict(lr=lr))
-custom_hooks = [*_base_.custom_hooks, dict(type='OfflineClusteringHook')]
+custom_hooks = [
+    *_base_.custom_hooks,
+    dict(type='PyramidLabelsHook'),
+    dict(type='OfflineClusteringHook'),
+]
 
 # what tools/dataset_tools/make_pyramid_labels.py does
 pyramid_labels = dict(

@@ -6,7 +6,7 @@ _base_ = [
     '../_base_/default_runtime.py',
 ]
 
-iss_checkpoint = 'work_dirs/fs4-iss-mocov2_r18_1xb32-60e_msrc21-112x112/epoch_60.pth'
+iss_checkpoint = 'work_dirs/fs4-iss-mocov2_r18_1xb32-100e_msrc21-112x112/epoch_100.pth'
 # what the encoder sees is as large in training as in evaluation
 crop_size = (112, 112)  # height, width
 image_scale = (2048, 112)

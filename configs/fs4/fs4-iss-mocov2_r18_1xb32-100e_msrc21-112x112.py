@@ -2,10 +2,10 @@
 _base_ = ['../_base_/models/mocov2_r18.py', '../_base_/iss_runtime.py']
 
 # ---- frequently modified ----
-data_root = 'data/camvid'
-view_size = 128  # of the square crops
+data_root = 'data/msrc21'
+view_size = 112  # of the square crops
 batch_size = 32
-max_epochs = 60
+max_epochs = 100
 lr = 0.03
 
 view_pipeline = [

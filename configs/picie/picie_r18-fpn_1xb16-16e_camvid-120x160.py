@@ -2,12 +2,11 @@
 _base_ = [
     '../_base_/models/picie_r18-fpn.py',
     '../_base_/datasets/camvid_120x160_unlabeled.py',
-    '../_base_/schedules/adam_10e_clustering.py',
+    '../_base_/schedules/adam_16e_clustering.py',
     '../_base_/default_runtime.py',
 ]
 
 # ---- frequently modified ----
-max_epochs = 20
 lr = 1e-3
 blur_sigma = (0.1, 0.7)  # in pixels; a third of the paper's, as are the images
 
@@ -17,5 +16,5 @@ model = dict(
     num_clusters=_base_.num_classes,
     photometry=dict(blur_sigma=blur_sigma))
 optim_wrapper = dict(optimizer=dict(lr=lr))
-train_cfg = dict(max_epochs=max_epochs)
+default_hooks = dict(checkpoint=dict(interval=100))  # iterations
 custom_hooks = [*_base_.custom_hooks, dict(type='OfflineClusteringHook')]
