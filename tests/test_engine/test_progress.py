@@ -108,7 +108,8 @@ def train_all(monkeypatch, tmp_path):
     """Call ``tools/train_all.py``; trainings leave a last checkpoint."""
     tool = Path(__file__).resolve().parents[2] / 'tools/train_all.py'
     config = tmp_path / 'net.py'
-    config.write_text("labels = data_root = 'a'\ntrain_cfg = dict(max_iters=10)\n")
+    config.write_text(
+        "labels = data_root = 'a'\ntrain_cfg = dict(max_iters=10)\n")
     trained = []
 
     def run(command):
