@@ -4,6 +4,7 @@ import pytest
 import torch
 from mmengine.model import MomentumAnnealingEMA
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from mmseg_ssl.methods.mean_teacher import TeacherEMA
 
@@ -60,6 +61,25 @@ def test_first_update_copies_the_student(norm_statistics):
         is_statistic = 'running' in name or 'tracked' in name
         copied = norm_statistics == 'student' or not is_statistic
         assert torch.equal(value, expected) == copied, name
+
+
+class RefuseFloat64(TorchDispatchMode):
+    """As devices do that have no such numbers."""
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        assert getattr(result, 'dtype', None) != torch.float64, func
+        return result
+
+
+def test_update_needs_no_float64():
+    student = make_student()
+    teacher = TeacherEMA(student)
+    with RefuseFloat64():
+        for _ in range(3):
+            move(student)
+            teacher.update_parameters(student)
+    assert teacher.steps == 3
 
 
 def test_teacher_needs_no_gradient_and_updates_in_place():
