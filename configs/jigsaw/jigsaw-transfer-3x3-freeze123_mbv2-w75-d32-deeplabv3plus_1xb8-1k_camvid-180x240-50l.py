@@ -1,0 +1,4 @@
+"""Table 2 on CamVid: blocks 1 to 3 from puzzles of 3x3 patches and frozen."""
+_base_ = './jigsaw-transfer-3x3_mbv2-w75-d32-deeplabv3plus_1xb8-1k_camvid-180x240-50l.py'
+freeze = ['block1', 'block2', 'block3']
+model = dict(transfer=dict(freeze=freeze))
