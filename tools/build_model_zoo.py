@@ -259,7 +259,8 @@ def metafiles(root: Path) -> dict[Path, str]:
             folder, sorted({dataset_of(path.stem) for path in own}))
         models = [
             model_entry(path, collection['Name'], alias.get(path.stem),
-                        starts.get(path.stem, []), *records.get(path.stem, (None, None)))
+                        starts.get(path.stem, []),
+                        *records.get(path.stem, (None, None)))
             for path in own]
         files[folder / 'metafile.yml'] = _dump(
             {'Collections': [collection], 'Models': models})
