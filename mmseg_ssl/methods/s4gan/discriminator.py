@@ -1,4 +1,5 @@
 """Tell true label maps of an image from predicted ones."""
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -86,14 +87,14 @@ class ImageDiscriminator(BaseModule):
                 'the discriminator takes images (B, 3, H, W) and label maps '
                 f'(B, {self.num_classes}, H, W) of one size, but got '
                 f'{tuple(images.shape)} and {tuple(label_maps.shape)}')
-        self.check_size(tuple(images.shape[2:]))
+        self.check_size(images.shape[2:])
 
     @staticmethod
-    def check_size(size: tuple[int, int]) -> None:
+    def check_size(size: Sequence[int]) -> None:
         """Refuse images that nothing would be left of.
 
         Args:
-            size (tuple[int, int]): Height and width.
+            size (Sequence[int]): Height and width.
 
         Raises:
             ValueError: A side is below 16 pixels.
@@ -101,5 +102,5 @@ class ImageDiscriminator(BaseModule):
         if min(size) < MIN_SIDE:
             raise ValueError(
                 'the discriminator halves its input four times, so both '
-                f'sides need at least {MIN_SIDE} pixels, but got {size}: use '
+                f'sides need at least {MIN_SIDE} pixels, but got {tuple(size)}: use '
                 'a larger crop_size')
