@@ -13,7 +13,8 @@ random = []  # blocks that do not start from the proxy
 max_iters = 50000
 model = dict(
     transfer=dict(checkpoint=proxy, freeze=freeze, random=random),
-    data_preprocessor=dict(size=_base_.crop_size),
+    # crops of 500 are padded, so that 32 pixels belong to every cell
+    data_preprocessor=dict(size=(512, 512)),
     decode_head=dict(num_classes=_base_.num_classes))
 optim_wrapper = dict(optimizer=dict(lr=0.01))
 param_scheduler = [

@@ -102,5 +102,5 @@ class ImageDiscriminator(BaseModule):
         if min(size) < MIN_SIDE:
             raise ValueError(
                 'the discriminator halves its input four times, so both '
-                f'sides need at least {MIN_SIDE} pixels, but got {tuple(size)}: '
-                'use a larger crop_size')
+                f'sides need at least {MIN_SIDE} pixels, but got '
+                f'{tuple(size)}: use a larger crop_size')
