@@ -17,7 +17,9 @@ for check in 'ruff check .' mypy codespell 'bash tools/build_docs.sh'; do
 done
 
 echo "== pytest"
-python -m pytest "$@" || failed+=(pytest)
+# tests are many and small: two workers with a thread each (-n 0: one process)
+OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} python -m pytest -n 2 --dist loadfile "$@" \
+    || failed+=(pytest)
 
 if (( ${#failed[@]} )); then
     echo "Failed: ${failed[*]}" >&2
