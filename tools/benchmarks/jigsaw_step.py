@@ -25,6 +25,7 @@ from mmseg.structures import SegDataSample
 from torch import Tensor
 
 import mmseg_ssl  # noqa: F401  (registers what configs name)
+from mmseg_ssl.engine.environment import keep_freed_memory
 from mmseg_ssl.methods.jigsaw import JigsawFCN
 
 
@@ -57,6 +58,7 @@ def seconds(forward: Callable[[], Tensor], model: JigsawFCN) -> float:
 def main() -> None:
     """Measure both and print the comparison."""
     args = parse_args()
+    keep_freed_memory()  # as in a training
     torch.set_num_threads(args.threads)
     cfg = Config.fromfile(args.config)
     init_default_scope('mmseg')
