@@ -26,9 +26,9 @@ from mmseg_ssl.clustering.seeding import distinct_integers, kmeans_plusplus
 METRICS = ('cosine', 'euclidean')
 INITS = ('k-means++', 'sample')
 
-# A chunk of points and of their similarities should stay in a CPU's cache; on
-# an accelerator it should be large enough to hide the launching of kernels.
-CPU_CHUNK_BYTES = 2**21
+# A chunk of points and of their similarities bounds the memory; it should be
+# large enough to hide the start of threads, or of kernels on an accelerator.
+CPU_CHUNK_BYTES = 2**24
 ACCELERATOR_CHUNK_BYTES = 2**25
 
 
