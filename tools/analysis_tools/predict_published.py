@@ -3,7 +3,7 @@
 ``predict_published.py NAME.pth|NAME.onnx IMAGES... --out LOGITS.npz``
 
 A checkpoint needs mmsegmentation and what that needs, ONNX only onnxruntime,
-OpenCV and NumPy. Each image is an array of the file, by its name: (C, H, W).
+OpenCV and NumPy. Each image is an array (C, H, W) of the file, in their order.
 """
 import argparse
 import sys
@@ -49,8 +49,7 @@ def main() -> None:
     predict = (predict_with_onnx if args.model.suffix == '.onnx'
                else predict_with_mmseg)
     logits = predict(args.model, args.images)
-    np.savez(args.out, **{path.name: array
-                          for path, array in zip(args.images, logits)})
+    np.savez(args.out, *logits)
 
 
 if __name__ == '__main__':
