@@ -7,6 +7,7 @@ from mmseg.registry import METRICS
 from torch import Tensor
 
 CHUNK = 1024  # patches compared with all others at a time
+RANK_PATCHES = 2000  # at most, whose effective rank is computed
 
 
 @METRICS.register_module()
@@ -53,7 +54,8 @@ class PatchRetrieval(BaseMetric):
         Returns:
             dict[str, float]: ``nn_acc``, over all patches, and ``nn_mAcc``,
             the mean over classes, in percent; what chance would give is
-            ``chance_acc``.
+            ``chance_acc``. ``effective_rank`` tells how many directions the
+            features spread over.
 
         Raises:
             ValueError: If fewer than two images have patches.
@@ -76,7 +78,30 @@ class PatchRetrieval(BaseMetric):
         return dict(
             nn_acc=100 * right.double().mean().item(),
             nn_mAcc=100 * per_class.mean().item(),
-            chance_acc=100 * chance.item())
+            chance_acc=100 * chance.item(),
+            effective_rank=effective_rank(
+                features[::-(-len(features) // RANK_PATCHES)]))
+
+
+def effective_rank(features: Tensor) -> float:
+    """Number of directions that features spread over.
+
+    The exponential of the entropy of the shares of variance along principal
+    axes (Roy and Vetterli, 2007, of the covariance matrix): k where k axes
+    have equal shares, 1 where all features lie on a line.
+
+    Args:
+        features (Tensor): Shape (N, D).
+
+    Returns:
+        float: From 1 to min(N, D); 0 where all features are equal.
+    """
+    features = features.double()
+    variances = torch.linalg.svdvals(features - features.mean(dim=0)).square()
+    total = variances.sum()
+    if total < 1e-12:
+        return 0.0
+    return torch.special.entr(variances / total).sum().exp().item()
 
 
 def _nearest(features: Tensor, image: Tensor) -> Tensor:

@@ -5,7 +5,10 @@ import torch
 import torch.nn.functional as F
 
 from mmseg_ssl.evaluation import patch_retrieval
-from mmseg_ssl.evaluation.patch_retrieval import PatchRetrieval
+from mmseg_ssl.evaluation.patch_retrieval import (
+    PatchRetrieval,
+    effective_rank,
+)
 
 
 def samples(num_images=7, num_classes=3, dim=4):
@@ -49,3 +52,29 @@ def test_needs_two_images():
     metric.process(None, samples(2))  # the first is empty
     with pytest.raises(ValueError, match='only 1 of 2 has any'):
         metric.compute_metrics(metric.results)
+
+
+@pytest.mark.parametrize('rank', [1, 3, 6])
+def test_effective_rank_counts_directions(rank):
+    axes = torch.linalg.qr(torch.randn(6, rank, dtype=torch.float64))[0]
+    ends = torch.cat([axes.t(), -axes.t()])  # the same variance on each
+    assert effective_rank(ends + torch.randn(6)) == pytest.approx(rank)
+
+
+def test_effective_rank_weighs_directions():
+    # variances 0.9 and 0.1: e to the power of their entropy
+    points = torch.tensor([[3., 0.], [-3., 0.], [0., 1.], [0., -1.]])
+    expected = np.exp(-0.9 * np.log(0.9) - 0.1 * np.log(0.1))
+    assert effective_rank(points) == pytest.approx(expected)
+    assert effective_rank(torch.ones(5, 3)) == 0
+
+
+def test_effective_rank_of_some_patches(monkeypatch):
+    monkeypatch.setattr(patch_retrieval, 'RANK_PATCHES', 10)
+    data = samples(20)
+    features = torch.cat([sample['patch_features'] for sample in data])
+    assert len(features) == 30
+    metric = PatchRetrieval()
+    metric.process(None, data)
+    assert metric.compute_metrics(metric.results)['effective_rank'] == \
+        pytest.approx(effective_rank(features[::3]))

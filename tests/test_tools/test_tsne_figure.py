@@ -1,4 +1,6 @@
 """tsne_figure.py: one panel for each checkpoint."""
+import re
+
 import pytest
 import torch
 from mmengine.config import Config
@@ -35,7 +37,9 @@ def test_draws_panels(config, tmp_path, call_main, capsys):
         with Image.open(out) as image:
             sizes.append(image.size)
     assert sizes[1][0] > 1.5 * sizes[0][0]
-    assert str(out) in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert str(out) in printed
+    assert re.search(r'before: nn_acc [\d.]+, .*effective_rank [\d.]+', printed)
 
 
 def test_errors(config, tmp_path, call_main, tiny_segmentor, make_cfg):

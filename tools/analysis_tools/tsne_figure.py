@@ -4,7 +4,8 @@
 --features after=CKPT --out PNG`` with the config of a ``MixAndMatch``: one
 panel for each checkpoint (of any stage with the same backbone; ``random``
 stands for random weights), of the patches of its validation set, as Fig. 1b
-of the paper. Needs scikit-learn.
+of the paper. What :class:`mmseg_ssl.evaluation.PatchRetrieval` says of them is
+printed. Needs scikit-learn.
 """
 import argparse
 import sys
@@ -22,6 +23,7 @@ from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import init_default_scope
 from mmengine.runner import load_checkpoint
 from mmseg.registry import DATASETS, MODELS
+from torch import Tensor
 
 import mmseg_ssl  # noqa: F401  (registers what configs name)
 from mmseg_ssl.engine.environment import (
@@ -29,6 +31,7 @@ from mmseg_ssl.engine.environment import (
     apply_cfg_options,
 )
 from mmseg_ssl.engine.hooks.preflight_hook import check_checkpoint
+from mmseg_ssl.evaluation import PatchRetrieval
 from mmseg_ssl.methods.mix_and_match import MixAndMatch
 
 
@@ -75,14 +78,12 @@ def load_model(cfg: Config, checkpoint: str, seed: int) -> MixAndMatch:
 
 def patch_features(
         model: MixAndMatch,
-        dataset: torch.utils.data.Dataset) -> tuple[np.ndarray, np.ndarray]:
-    """Features (N, D) and classes (N,) of the patches of all images."""
-    features, labels = [], []
-    for i in range(len(dataset)):
-        sample, = model.val_step(pseudo_collate([dataset[i]]))
-        features.append(sample.patch_features.cpu().numpy())
-        labels.append(sample.patch_labels.cpu().numpy())
-    return np.concatenate(features), np.concatenate(labels)
+        dataset: torch.utils.data.Dataset) -> list[tuple[Tensor, Tensor]]:
+    """Features (n, D) and classes (n,) of the patches of each image."""
+    samples = [model.val_step(pseudo_collate([dataset[i]]))[0]
+               for i in range(len(dataset))]
+    return [(sample.patch_features.cpu(), sample.patch_labels.cpu())
+            for sample in samples]
 
 
 def embed(features: np.ndarray, perplexity: float, seed: int) -> np.ndarray:
@@ -122,8 +123,13 @@ def main() -> None:
     try:
         dataset = DATASETS.build(cfg.val_dataloader.dataset)
         for name, checkpoint in args.features:
-            features, labels = patch_features(
+            patches = patch_features(
                 load_model(cfg, checkpoint, args.seed), dataset)
+            scores = PatchRetrieval().compute_metrics(patches)
+            print(f'{name}:', ', '.join(
+                f'{key} {value:.1f}' for key, value in scores.items()))
+            features, labels = (torch.cat(parts).numpy()
+                                for parts in zip(*patches))
             panels.append((name, embed(features, args.perplexity, args.seed),
                            labels))
     except (FileNotFoundError, ValueError) as error:
