@@ -19,10 +19,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from mmengine.device import get_device
+from torch import Tensor
 
 from mmseg_ssl.engine.environment import keep_freed_memory
 from mmseg_ssl.engine.hooks.process_memory_hook import peak_process_memory
@@ -55,17 +55,20 @@ def peak_memory() -> float:
     return peak_process_memory()
 
 
-def keep(function: Callable, *inputs: Any, **options: Any) -> Any:
-    """Stand in for ``checkpoint``: keep what the backward pass needs."""
-    return function(*inputs)
+class Whole:
+    """Stand in for ``InChunks``: all rows at once, kept for the gradients."""
+
+    @staticmethod
+    def apply(function: Callable[..., Tensor], num_rows: int,
+              *inputs: Tensor) -> Tensor:
+        return function(slice(None), *inputs)
 
 
 def measure(args: argparse.Namespace) -> dict[str, float]:
     """One forward and one backward pass."""
     keep_freed_memory()
     if args.one == 'whole matrices':
-        module.checkpoint = keep
-        module.CHUNK_BYTES = 2**62
+        module.InChunks = Whole
     torch.manual_seed(0)
     device = get_device()
     size = [math.ceil(side / args.stride) for side in

@@ -1,11 +1,13 @@
 """Features that see the rest of the image, near and alike (FS4's CAE)."""
 import math
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from mmseg.registry import MODELS
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
+from torch.autograd.function import once_differentiable
 
 # Rows of the N x N matrices are worked on in chunks of this size in bytes.
 CHUNK_BYTES = 2**26
@@ -21,9 +23,84 @@ def squared_distances(x: Tensor, y: Tensor) -> Tensor:
     return (x_norm + y_norm - 2 * x @ y.transpose(-1, -2)).clamp(min=0)
 
 
+def log_kernel(places: Tensor, colors: Tensor, kernel: Tensor) -> Tensor:
+    """Logarithm of the kernel k of :class:`ContextAwareEmbedding`.
+
+    Args:
+        places (Tensor): Squared distances of places, shape (q, N).
+        colors (Tensor): Squared distances of colours, shape (B, q, N).
+        kernel (Tensor): Logarithms of w1, w2, ta, tb and tg, shape (5,).
+
+    Returns:
+        Tensor: Shape (B, q, N).
+    """
+    log_w1, log_w2, *log_thetas = kernel
+    alpha, beta, gamma = ((-2 * theta).exp() / 2 for theta in log_thetas)
+    return torch.logaddexp(log_w1 - places * alpha - colors * beta,
+                           log_w2 - places * gamma)
+
+
 def _log_parameter(value: float) -> nn.Parameter:
     """A learned number that stays positive: its logarithm."""
     return nn.Parameter(torch.tensor(math.log(value)))
+
+
+class InChunks(torch.autograd.Function):
+    """Rows of a result chunk by chunk, computed again for their gradients.
+
+    Like ``torch.utils.checkpoint`` of every chunk, but nothing outlives a
+    chunk: what it keeps of each one lies between the freed matrices, so that
+    on a CPU the next matrices find no room there and the process grows.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, function: Callable[..., Tensor], num_rows: int,
+                values: Tensor, *inputs: Tensor) -> Tensor:
+        """Compute ``function(rows, values, *inputs)`` for ``values``' rows.
+
+        Args:
+            ctx (Any): Kept for the gradients.
+            function (Callable): Maps a slice of q rows and the tensors to
+                (B, q, C).
+            num_rows (int): q, of one chunk.
+            values (Tensor): Shape (B, N, C).
+            *inputs (Tensor): What else has gradients.
+
+        Returns:
+            Tensor: Shape (B, N, C).
+        """
+        ctx.function, ctx.num_rows = function, num_rows
+        ctx.save_for_backward(values, *inputs)
+        result = torch.empty_like(values)
+        for rows in _slices(values.size(1), num_rows):
+            result[:, rows] = function(rows, values, *inputs)
+        return result
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_result: Tensor) -> tuple[Tensor | None, ...]:
+        """Add up the gradients of all chunks."""
+        inputs = [
+            tensor.detach().requires_grad_(needed) for tensor, needed in zip(
+                ctx.saved_tensors, ctx.needs_input_grad[2:])
+        ]
+        learned = [tensor for tensor in inputs if tensor.requires_grad]
+        totals = [torch.zeros_like(tensor) for tensor in learned]
+        for rows in _slices(grad_result.size(1), ctx.num_rows):
+            with torch.enable_grad(), torch.autocast(
+                    grad_result.device.type, enabled=False):
+                result = ctx.function(rows, *inputs)
+            for total, grad in zip(totals, torch.autograd.grad(
+                    result, learned, grad_result[:, rows],
+                    materialize_grads=True)):
+                total += grad
+        grads = iter(totals)
+        return None, None, *(next(grads) if tensor.requires_grad else None
+                             for tensor in inputs)
+
+
+def _slices(total: int, length: int) -> list[slice]:
+    return [slice(start, start + length) for start in range(0, total, length)]
 
 
 @MODELS.register_module()
@@ -134,24 +211,28 @@ class ContextAwareEmbedding(nn.Module):
         row_bytes = (LIVE_MATRICES * num_images * num_cells
                      * values.element_size())
         num_queries = max(1, CHUNK_BYTES // row_bytes)
-        chunks = [
-            checkpoint(self._attend, rows, values, keys, colors, places,
-                       use_reentrant=False, preserve_rng_state=False)
-            for rows in torch.arange(
-                num_cells, device=values.device).split(num_queries)
-        ]
-        return torch.cat(chunks, dim=1).transpose(1, 2).unflatten(2, size)
+        context = InChunks.apply(self._attend, num_queries, values, keys,
+                                 colors, places, self._kernel().to(values))
+        return context.transpose(1, 2).unflatten(2, size)
 
-    def _attend(self, rows: Tensor, values: Tensor, keys: Tensor,
-                colors: Tensor, places: Tensor) -> Tensor:
+    def _kernel(self) -> Tensor:
+        """Logarithms of w1, w2, ta, tb and tg, shape (5,); none without."""
+        if not self.use_raw:
+            return torch.empty(0)
+        return torch.stack([self.log_w1, self.log_w2, self.log_theta_alpha,
+                            self.log_theta_beta, self.log_theta_gamma])
+
+    def _attend(self, rows: slice, values: Tensor, keys: Tensor,
+                colors: Tensor, places: Tensor, kernel: Tensor) -> Tensor:
         """Weighted mean of all cells for some cells.
 
         Args:
-            rows (Tensor): The cells that look, shape (q,).
+            rows (slice): The q cells that look.
             values (Tensor): Features of all cells, shape (B, N, C).
             keys (Tensor): The same, normalised, shape (B, N, C).
             colors (Tensor): Colours of all cells, shape (B, N, 3).
             places (Tensor): Rows and columns of all cells, shape (N, 2).
+            kernel (Tensor): Its logarithms, shape (5,).
 
         Returns:
             Tensor: Shape (B, q, C).
@@ -160,18 +241,7 @@ class ContextAwareEmbedding(nn.Module):
         if self.use_features:
             logits = keys[:, rows] @ keys.transpose(1, 2) / self.temperature
         if self.use_raw:
-            logits = logits + self._log_kernel(
+            logits = logits + log_kernel(
                 squared_distances(places[rows], places),
-                squared_distances(colors[:, rows], colors))
+                squared_distances(colors[:, rows], colors), kernel)
         return logits.softmax(dim=-1) @ values
-
-    def _log_kernel(self, places: Tensor, colors: Tensor) -> Tensor:
-        """Logarithm of k of squared distances, (q, N), (B, q, N)."""
-        def precision(log_theta: Tensor) -> Tensor:
-            return (-2 * log_theta).exp() / 2
-
-        appearance = (self.log_w1
-                      - places * precision(self.log_theta_alpha)
-                      - colors * precision(self.log_theta_beta))
-        smoothness = self.log_w2 - places * precision(self.log_theta_gamma)
-        return torch.logaddexp(appearance, smoothness)
