@@ -81,7 +81,12 @@ def check(checkpoint: Path, args: argparse.Namespace) -> float:
 
 def main() -> None:
     args = parse_args()
-    if not max(check(path, args) for path in args.checkpoints) < TOLERANCE:
+    try:
+        difference = max(check(path, args) for path in args.checkpoints)
+    except (OSError, ValueError, ImportError, RuntimeError,
+            subprocess.CalledProcessError) as error:
+        sys.exit(f'check_published.py: {error}')
+    if not difference < TOLERANCE:
         sys.exit('check_published.py: predictions are not the same')
 
 

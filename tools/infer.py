@@ -6,6 +6,9 @@ the zoo; IMAGES a folder, a pattern in quotes, an image or a video. Writes
 - ``DIR/overlay/NAME.png``: the image in the colours of the classes, a legend;
 - ``DIR/labels/NAME.png``: the number of the class in each pixel;
 - ``DIR/confidence/NAME.png``: the probability of that class, 255 is 1.
+
+What lies in these three folders is never segmented, so that DIR may be in
+IMAGES.
 """
 import argparse
 import sys
@@ -30,6 +33,7 @@ from mmseg_ssl.visualization.overlay import (
 
 VIDEO_SUFFIXES = ('.avi', '.m4v', '.mkv', '.mov', '.mp4', '.mpeg', '.mpg',
                   '.webm')
+KINDS = ('overlay', 'labels', 'confidence')  # folders of what is written
 
 Named = tuple[str, np.ndarray]
 
@@ -90,14 +94,6 @@ def read_frames(path: Path, every: int) -> tuple[Iterator[Named], int]:
     return frames, -(-video.frame_cnt // every)
 
 
-def read_images(source: str, segmenter: Segmenter) -> tuple[
-        Iterator[Named], int]:
-    """Images by name, BGR, and how many there are."""
-    found = find_images(source)
-    images = ((name, segmenter.read(path)) for name, path in found.items())
-    return images, len(found)
-
-
 def in_batches(items: Iterable[Named], size: int) -> Iterator[list[Named]]:
     """Lists of so many items; the last may be shorter."""
     items = iter(items)
@@ -118,10 +114,9 @@ def write(name: str, image: np.ndarray, result: Segmentation,
     legend = draw_legend(
         legend_of(result.labels, segmenter.classes, segmenter.palette),
         painted.shape[1])
-    pictures = dict(
-        overlay=with_legend(painted, legend), labels=result.labels,
-        confidence=(255 * result.confidence).round().astype(np.uint8))
-    for kind, pixels in pictures.items():
+    pictures = (with_legend(painted, legend), result.labels,
+                (255 * result.confidence).round().astype(np.uint8))
+    for kind, pixels in zip(KINDS, pictures, strict=True):
         save(pixels, args.out / kind / f'{name}.png')
 
 
@@ -129,13 +124,14 @@ def run(args: argparse.Namespace) -> int:
     """Predict and write everything; returns how many images there were."""
     writable_folder(args.out)
     is_video = Path(args.images).suffix.lower() in VIDEO_SUFFIXES
-    if not is_video:
-        find_images(args.images)  # before time goes into loading a model
+    if not is_video:  # before time goes into loading a model
+        found = find_images(args.images, [args.out / kind for kind in KINDS])
     segmenter = Segmenter(args.model, args.config, args.device)
     if is_video:
         items, count = read_frames(Path(args.images), args.every)
     else:
-        items, count = read_images(args.images, segmenter)
+        count = len(found)
+        items = ((name, segmenter.read(path)) for name, path in found.items())
     bar = ProgressBar(count)
     for batch in in_batches(items, args.batch_size):
         names, images = zip(*batch)

@@ -14,12 +14,16 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 import mmseg_ssl  # noqa: F401  (registers what configs name)
+from mmseg_ssl.apis.files import writable_folder
 from mmseg_ssl.engine.environment import (
     CfgOptionsAction,
     apply_cfg_options,
+    existing_checkpoint,
     init_cpu_distributed,
     keep_freed_memory,
+    read_config,
 )
+from mmseg_ssl.engine.hooks.preflight_hook import RefusedRun
 
 
 def parse_args() -> argparse.Namespace:
@@ -117,14 +121,21 @@ def use_ensemble(cfg: Config, others: list[list[str]]) -> None:
     members = [dict(model=cfg.model, checkpoint=cfg.load_from)]
     for config, checkpoint in others:
         members.append(dict(
-            model=Config.fromfile(config).model, checkpoint=checkpoint))
+            model=read_config(config).model,
+            checkpoint=existing_checkpoint(checkpoint)))
     cfg.model = dict(type='SegmentorEnsemble', members=members)
     cfg.load_from = None  # each member loads its own
 
 
 def load_config(args: argparse.Namespace) -> Config:
-    """The config with everything the command line says about it."""
-    cfg = Config.fromfile(args.config)
+    """The config with everything the command line says about it.
+
+    Raises:
+        OSError: A config or checkpoint does not exist, or the work directory
+            cannot be written to.
+        ValueError: An option does not fit the config.
+    """
+    cfg = read_config(args.config)
     apply_cfg_options(cfg, args.cfg_options)
     cfg.launcher = args.launcher
     cfg.work_dir = (args.work_dir or cfg.get('work_dir')
@@ -147,15 +158,23 @@ def load_config(args: argparse.Namespace) -> Config:
         use_crf(cfg)
     if args.out:
         save_label_maps(cfg, args.out)
+    existing_checkpoint(args.checkpoint)
+    writable_folder(cfg.work_dir)
     return cfg
 
 
 def main() -> None:
     args = parse_args()
     keep_freed_memory()
-    cfg = load_config(args)
+    try:
+        cfg = load_config(args)
+    except (OSError, ValueError) as error:
+        sys.exit(f'test.py: {error}')
     init_cpu_distributed(cfg)
-    Runner.from_cfg(cfg).test()
+    try:
+        Runner.from_cfg(cfg).test()
+    except RefusedRun as error:
+        sys.exit(f'test.py: {error}')
 
 
 if __name__ == '__main__':

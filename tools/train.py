@@ -14,12 +14,16 @@ from mmengine.runner import Runner
 from mmseg.registry import RUNNERS
 
 import mmseg_ssl  # noqa: F401  (registers what configs name)
+from mmseg_ssl.apis.files import writable_folder
 from mmseg_ssl.engine.environment import (
     CfgOptionsAction,
     apply_cfg_options,
+    existing_checkpoint,
     init_cpu_distributed,
     keep_freed_memory,
+    read_config,
 )
+from mmseg_ssl.engine.hooks.preflight_hook import RefusedRun
 
 
 def parse_args() -> argparse.Namespace:
@@ -62,8 +66,14 @@ def enable_amp(cfg: Config) -> None:
 
 
 def load_config(args: argparse.Namespace) -> Config:
-    """The config with everything the command line says about it."""
-    cfg = Config.fromfile(args.config)
+    """The config with everything the command line says about it.
+
+    Raises:
+        OSError: The config or its checkpoint does not exist, or the work
+            directory cannot be written to.
+        ValueError: An option does not fit the config.
+    """
+    cfg = read_config(args.config)
     apply_cfg_options(cfg, args.cfg_options)
     cfg.launcher = args.launcher
     cfg.work_dir = (args.work_dir or cfg.get('work_dir')
@@ -72,19 +82,28 @@ def load_config(args: argparse.Namespace) -> Config:
         cfg.resume = True
     if args.amp:
         enable_amp(cfg)
+    if cfg.get('load_from'):
+        existing_checkpoint(cfg.load_from)
+    writable_folder(cfg.work_dir)
     return cfg
 
 
 def main() -> None:
     args = parse_args()
     keep_freed_memory()
-    cfg = load_config(args)
+    try:
+        cfg = load_config(args)
+    except (OSError, ValueError) as error:
+        sys.exit(f'train.py: {error}')
     init_cpu_distributed(cfg)
     if 'runner_type' in cfg:
         runner = RUNNERS.build(cfg)
     else:
         runner = Runner.from_cfg(cfg)
-    runner.train()
+    try:
+        runner.train()
+    except RefusedRun as error:
+        sys.exit(f'train.py: {error}')
 
 
 if __name__ == '__main__':

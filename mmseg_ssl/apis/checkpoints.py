@@ -15,7 +15,7 @@ from torch import Tensor
 from mmseg_ssl.apis.zoo import find_model
 from mmseg_ssl.datasets.folder.writing import palette
 from mmseg_ssl.engine.hooks.preflight_hook import (
-    check_num_classes,
+    check_trained_classes,
     check_weights,
     read_checkpoint,
 )
@@ -104,10 +104,7 @@ def load_segmentor(source: str | Path,
             f'{path} holds a {type(model).__name__}, which segments nothing; '
             'take the checkpoint of a segmentor, such as one that was '
             'fine-tuned from it')
-    try:
-        check_num_classes(model, checkpoint)
-    except ValueError as error:
-        raise ValueError(f'{path} does not fit its config: {error}') from error
+    check_trained_classes(model, checkpoint.meta, path)
     check_weights(model, checkpoint.weights, path, 'predict')
     # what does not fit was reported above
     load_state_dict(model, checkpoint.weights, logger='silent')

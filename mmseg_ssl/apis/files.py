@@ -1,36 +1,40 @@
 """Folders to write to and images to read, with errors that name them."""
 import glob
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from mmseg_ssl.datasets.unlabeled import IMG_SUFFIXES
 
 
 def writable_folder(path: str | Path) -> Path:
-    """Make a folder, and see that files can be written into it.
+    """See that files can be written into a folder, without making it.
 
     Raises:
         OSError: It cannot be made or written to; the message names it.
     """
     folder = Path(path)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
+        existing = next(p for p in (folder, *folder.absolute().parents)
+                        if p.exists())
+        with tempfile.TemporaryFile(dir=existing):
             pass
     except OSError as error:
         raise OSError(
             f'cannot write to the folder {folder}: '
-            f'{error.strerror or error}') from error
+            f'{error.strerror or error}; choose another one') from error
     return folder
 
 
-def find_images(source: str | Path) -> dict[str, Path]:
+def find_images(source: str | Path,
+                leave_out: Sequence[Path] = ()) -> dict[str, Path]:
     """Images of a folder, of a pattern, or one image.
 
     Args:
         source (str | Path): A file; a folder, which is searched recursively;
             or a pattern as of a shell, where ``**`` stands for any folders.
+        leave_out (Sequence[Path]): Folders in which nothing is searched.
+            Defaults to ().
 
     Returns:
         dict[str, Path]: Images by name, sorted: the path below the folder (of
@@ -53,7 +57,20 @@ def find_images(source: str | Path) -> dict[str, Path]:
     if not images:
         raise ValueError(f'there is no image in {source} '
                          f'({", ".join(IMG_SUFFIXES)})')
-    return _by_name(images)
+    others = _outside(images, leave_out)
+    if not others:
+        raise ValueError(
+            f'there is no image in {source} beside those in '
+            f'{", ".join(map(str, leave_out))}, which are left out')
+    return _by_name(others)
+
+
+def _outside(images: Iterable[Path], folders: Iterable[Path]) -> list[Path]:
+    """Images that lie in none of the folders, whatever links lead there."""
+    roots = [folder.resolve() for folder in folders]
+    return [image for image in images
+            if not any(image.resolve().is_relative_to(root)
+                       for root in roots)]
 
 
 def _by_name(images: Iterable[Path]) -> dict[str, Path]:

@@ -155,6 +155,7 @@ def export_onnx(model: BaseSegmentor,
     network = ImagesToLogits(model).eval()
     with torch.no_grad():
         expected = network(images).numpy()
+    path.parent.mkdir(parents=True, exist_ok=True)
     reasons = []
     for export in (_by_torch_export, _by_tracing):
         try:

@@ -186,8 +186,8 @@ def network_of(loaded: LoadedModel, keep: str | None = None) -> Network:
     if not isinstance(model, MeanTeacher):
         if keep is not None:
             raise ValueError(
-                f'{loaded.checkpoint.path} holds a {type(model).__name__}, '
-                f'which has no {keep}: leave --keep out')
+                f'the model in {loaded.checkpoint.path} '
+                f'({type(model).__name__}) has no {keep}: leave --keep out')
         return Network(model, model_cfg, 'model')
     keep = keep or model.test_cfg['predict_on']
     network = model.student if keep == 'student' else model.teacher.module
@@ -325,6 +325,7 @@ def _meta(loaded: LoadedModel, role: str, text: str) -> dict[str, Any]:
 
 def _save(content: dict[str, Any], path: Path) -> Path:
     """Write a checkpoint and put the hash of the file into its name."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     # An open file, because the bytes would depend on the file's name.
     with open(path, 'wb') as file:
         torch.save(content, file)

@@ -33,6 +33,21 @@ class Segmentation(NamedTuple):
     """Probability of that class, shape (H, W), float32."""
 
 
+def usable_device(name: str) -> torch.device:
+    """A device that holds tensors, here and now.
+
+    Raises:
+        ValueError: There is none of this name, or it does not work.
+    """
+    try:
+        return torch.empty(1, device=name).device
+    except (AssertionError, RuntimeError) as error:  # by how torch was built
+        reason = str(error).partition('\n')[0].rstrip('.')
+        raise ValueError(
+            f'device {name!r} cannot be used here ({reason}): leave it out, '
+            'or take cpu') from error
+
+
 class Segmenter:
     """Predict label maps of images.
 
@@ -58,15 +73,17 @@ class Segmenter:
     Raises:
         FileNotFoundError: The checkpoint or the config does not exist.
         ValueError: The name is not known; the file is no checkpoint, has no
-            config or does not fit it; or its model segments nothing.
+            config or does not fit it; its model segments nothing; or the
+            device cannot be used.
     """
 
     def __init__(self,
                  model: str | Path,
                  config: str | Path | Config | None = None,
                  device: str | None = None) -> None:
+        place = usable_device(device or get_device())
         loaded = load_segmentor(model, config)
-        self.model = loaded.model.to(device or get_device())
+        self.model = loaded.model.to(place)
         self.classes = loaded.classes
         self.palette = loaded.palette
         self._scope = loaded.config.get('default_scope', 'mmseg')

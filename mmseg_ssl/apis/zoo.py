@@ -60,7 +60,7 @@ def find_model(name: str, root: Path | None = None) -> ZooModel:
                for known in _names(entry)}
     key = Path(name).name.removesuffix('.py').lower()
     if key not in entries:
-        raise ValueError(_unknown(name, key, sorted(entries)))
+        raise ValueError(_unknown(name, key, sorted(entries), root))
     entry = entries[key]
     weights = str(entry.get('Weights') or '')
     if '://' not in weights:
@@ -74,11 +74,11 @@ def find_model(name: str, root: Path | None = None) -> ZooModel:
     return ZooModel(entry['Name'], root / entry['Config'], weights)
 
 
-def _unknown(name: str, key: str, known: list[str]) -> str:
+def _unknown(name: str, key: str, known: list[str], root: Path) -> str:
     parts = [known_name for known_name in known if key in known_name]
     near = difflib.get_close_matches(key, known, MAX_SUGGESTED, cutoff=0.5)
     near = list(dict.fromkeys([*near, *parts]))[:MAX_SUGGESTED]
     advice = (f'near names are {", ".join(near)}' if near else
-              'tools/infer.py and Segmenter also take the path of a '
-              'checkpoint')
+              'give the path of a checkpoint, or a name that '
+              f'{root}/configs/*/metafile.yml lists')
     return f'{name!r} is neither a file nor a model of the zoo; {advice}'

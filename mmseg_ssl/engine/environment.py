@@ -9,6 +9,7 @@ import os
 import platform
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import torch.distributed as torch_dist
@@ -39,6 +40,32 @@ class CfgOptionsAction(DictAction):
         if is_path or (' ' in val and not set(val) & set('[](),')):
             return val.strip('\'"')
         return DictAction._parse_iterable(val)
+
+
+def read_config(path: str) -> Config:
+    """Read a config that a command line names.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(
+            f'config {path} does not exist; give the path of a file such as '
+            'those in configs/')
+    return Config.fromfile(path)
+
+
+def existing_checkpoint(path: str) -> str:
+    """A checkpoint that is there, or has an address that mmengine knows.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+    """
+    if '://' not in path and not Path(path).expanduser().is_file():
+        raise FileNotFoundError(
+            f'checkpoint {path} does not exist; trainings leave theirs in '
+            'their work directory, such as work_dirs/NAME/iter_4000.pth')
+    return path
 
 
 def _nested_dicts(node: Any) -> Iterator[dict]:

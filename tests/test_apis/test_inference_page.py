@@ -32,7 +32,7 @@ def test_python_on_the_page(blocks, tiny_segmentor, save_checkpoint, tmp_path,
     found: list[dict] = []
     for block in (segmenter, plain, onnx):
         found.append({})
-        exec(block.replace('work_dirs/camvid-20l/iter_4000.pth',
+        exec(block.replace('work_dirs/CONFIG/iter_4000.pth',
                            str(checkpoint)), found[-1])
     labels = found[0]['labels']
     assert labels.shape == found[0]['confidence'].shape == (32, 48)

@@ -79,7 +79,7 @@ def test_checkpoints_that_cannot_be_used(model, save_checkpoint, tmp_path):
         Segmenter(tmp_path / 'no.pth')
     bad = tmp_path / 'bad.pth'
     bad.write_bytes(good.read_bytes()[:2000])
-    with pytest.raises(ValueError, match='bad.pth cannot be read'):
+    with pytest.raises(ValueError, match='bad.pth is no checkpoint, or damag'):
         Segmenter(bad)
     torch.save(dict(state_dict={}), bad)
     with pytest.raises(ValueError, match='bad.pth is no checkpoint'):
@@ -94,8 +94,9 @@ def test_checkpoints_that_cannot_be_used(model, save_checkpoint, tmp_path):
     config.write_text(content['meta']['cfg'].replace(
         'num_classes=3', 'num_classes=5'))
     with pytest.raises(ValueError, match=r'scenes.pth does not fit its '
-                       r'config: decode_head.num_classes is 5, but '
-                       r'Checkpoint has 3 classes \(sky, hill, road\)'):
+                       r'config: decode_head.num_classes is 5, but it was '
+                       r'trained on 3 classes \(sky, hill, road\), those of '
+                       'another dataset: use the config it was trained with'):
         Segmenter(good, config)
     # a file that does not name its classes
     with pytest.raises(ValueError, match='conv_seg.weight'):
@@ -127,6 +128,11 @@ def test_find_images(tmp_path):
     assert list(find_images(tmp_path / 'a')) == ['1', '2']
     assert list(find_images(f'{tmp_path}/*/1.jpg')) == ['a/1', 'b/1']
     assert list(find_images(tmp_path / 'a/2.PNG')) == ['2']
+    assert list(find_images(tmp_path, [tmp_path / 'b'])) == ['1', '2']
+    (tmp_path / 'link').symlink_to(tmp_path / 'a')
+    assert list(find_images(f'{tmp_path}/*/1.jpg', [tmp_path / 'link'])) == [
+        '1']
+    (tmp_path / 'link').unlink()
     (tmp_path / 'empty').mkdir()
     with pytest.raises(ValueError, match=r'no image in .*empty \(.jpg, '):
         find_images(tmp_path / 'empty')

@@ -45,7 +45,8 @@ def test_unknown_name(zoo):
             in str(error.value))
     with pytest.raises(ValueError, match='near names are s4gan_r18_camvid'):
         find_model('r18', zoo)
-    with pytest.raises(ValueError, match="'zzz' is neither .* take the path"):
+    with pytest.raises(ValueError, match=(
+            r"'zzz' is neither .* name that .*configs/\*/metafile.yml lists")):
         find_model('zzz', zoo)
 
 

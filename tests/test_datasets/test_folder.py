@@ -76,7 +76,7 @@ def test_scan(folder):
                                                  'sub/c d.tif')]
     assert scan.pixels.tolist() == [[48, 48, 0], [32, 0, 32], [0, 48, 48]]
     assert scan.class_sets == [{0, 1}, {0, 2}, {1, 2}]
-    assert scan.notes == []
+    assert scan.notes == [] and scan.num_unlabeled == 2
 
 
 def test_images_alone(folder):
@@ -135,13 +135,15 @@ def test_masks_below_the_images(folder):
 
 
 def test_missing_and_empty_folders(tmp_path):
-    with pytest.raises(FileNotFoundError, match='nowhere'):
+    with pytest.raises(FileNotFoundError, match=(
+            "^image folder '.*nowhere' does not exist")):
         scan_folder(FolderSpec(tmp_path / 'nowhere'))
     (tmp_path / 'images').mkdir()
     assert 'holds no image' in refused(FolderSpec(tmp_path / 'images'))
     save(tmp_path / 'images/a.png', np.zeros((4, 4, 3)))
     (tmp_path / 'masks').mkdir()
-    assert "masks' holds no image" in refused(spec(tmp_path))
+    message = refused(spec(tmp_path))
+    assert message.startswith(f"mask folder '{tmp_path}/masks' holds no image")
 
 
 def test_mask_of_another_size(folder):

@@ -15,6 +15,7 @@ from torch import nn
 
 from mmseg_ssl.engine.hooks import preflight_hook
 from mmseg_ssl.engine.hooks.preflight_hook import (
+    RefusedRun,
     check_checkpoint,
     check_num_classes,
     compare_weights,
@@ -252,13 +253,29 @@ def test_weights_alone_cannot_be_resumed(root, trained):
 def test_damaged_checkpoint(root, trained):
     damaged = root / 'damaged.pth'
     damaged.write_bytes(trained.read_bytes()[:10000])
-    with pytest.raises(ValueError, match=f'{damaged} cannot be read'):
+    with pytest.raises(ValueError, match=f'^{damaged} is no checkpoint'):
         load_from(root, damaged)
 
 
 def test_missing_checkpoint(root):
-    with pytest.raises(FileNotFoundError, match='nowhere.pth'):
+    with pytest.raises(FileNotFoundError, match='nowhere.pth does not exist'):
         load_from(root, root / 'nowhere.pth')
+
+
+@pytest.mark.parametrize('method, kwargs', [
+    ('test', {}), ('train', dict(resume=True))])
+def test_checkpoint_of_other_classes(root, trained, method, kwargs):
+    """Of another dataset; its weights may start a training of this one."""
+    other = root / 'other.pth'
+    content = torch.load(trained, weights_only=False)
+    content['meta']['dataset_meta'] = dict(classes=('cat', 'dog'))
+    torch.save(content, other)
+    with pytest.raises(RefusedRun, match=(
+            r'^.*other.pth does not fit its config: decode_head.num_classes '
+            r'is 3, .*on 2 classes \(cat, dog\), those of another dataset')):
+        load_from(root, other, method, **kwargs)
+    if method == 'test':
+        load_from(root, other)
 
 
 def mean_teacher(segmentor: dict, **kwargs) -> nn.Module:

@@ -1,7 +1,10 @@
 """infer.py, publish_model.py and export_onnx.py as command lines."""
+import shutil
+
 import cv2
 import numpy as np
 import pytest
+import torch
 from mmseg.apis import inference_model
 from PIL import Image
 
@@ -50,6 +53,21 @@ def test_folder(call_main, checkpoint, photos, tmp_path, capsys):
                               np.array(segmenter.palette)[labels])
 
 
+def test_own_output_is_left_out(call_main, checkpoint, photos, capsys):
+    """A second call into a folder below the images, and into their folder."""
+    for out in (photos / 'out', photos):
+        for _ in range(2):
+            call_main('tools/infer.py', checkpoint, photos, '--out', out,
+                      '--device', 'cpu')
+            assert f'3 images: {out}' in capsys.readouterr().out
+        shutil.rmtree(out / 'overlay')
+        if out == photos / 'out':
+            shutil.rmtree(out)
+    with pytest.raises(SystemExit, match='no image in .* beside those in'):
+        call_main('tools/infer.py', checkpoint, photos / 'labels', '--out',
+                  photos)
+
+
 def test_video(call_main, checkpoint, tmp_path):
     video = tmp_path / 'drive.avi'
     writer = cv2.VideoWriter(
@@ -72,6 +90,7 @@ def test_errors_of_infer(call_main, checkpoint, photos, tmp_path):
               out=tmp_path / 'out', options=()):
         with pytest.raises(SystemExit, match=f'^infer.py: .*{message}'):
             call_main('tools/infer.py', model, images, '--out', out, *options)
+        assert not (tmp_path / 'out').exists()
 
     (tmp_path / 'empty').mkdir()
     fails('there is no image in .*empty', images=tmp_path / 'empty')
@@ -80,7 +99,14 @@ def test_errors_of_infer(call_main, checkpoint, photos, tmp_path):
           out=photos / 'one.png/out')
     broken = tmp_path / 'broken.pth'
     broken.write_bytes(checkpoint.read_bytes()[:1000])
-    fails('broken.pth cannot be read', model=broken)
+    fails('broken.pth is no checkpoint, or damaged: Runtime', model=broken)
+    broken.write_text('some notes')
+    fails('broken.pth is no checkpoint, or damaged: ', model=broken)
+    fails("device 'nothing' cannot be used here .*leave it out",
+          options=('--device', 'nothing'))
+    if not torch.cuda.is_available():
+        fails("device 'cuda' cannot be used here",
+              options=('--device', 'cuda'))
     fails('near names are .*supervised_', model='supervised_mbv2-d16')
 
 
@@ -95,11 +121,13 @@ def test_publish(call_main, checkpoint, tmp_path, capsys):
                for line in lines)
     for arguments, message in (
             (('no.pth', ), 'no.pth does not exist'),
-            ((checkpoint, '--keep', 'student'), 'leave --keep out'),
+            ((checkpoint, '--out', tmp_path / 'q', '--keep', 'student'),
+             r'\(EncoderDecoder\) has no student: leave --keep out'),
             ((checkpoint, '--out', checkpoint), 'cannot write to the')):
         with pytest.raises(SystemExit,
                            match=f'^publish_model.py: .*{message}'):
             call_main('tools/publish_model.py', *arguments)
+    assert not (tmp_path / 'q').exists()
 
 
 def test_published_models_elsewhere(call_main, monkeypatch, checkpoint,
@@ -120,6 +148,10 @@ def test_published_models_elsewhere(call_main, monkeypatch, checkpoint,
 
     monkeypatch.setattr('mmseg.apis.inference_model', inexact)
     with pytest.raises(SystemExit, match='are not the same'):
+        call_main(*arguments)
+    checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
+    with pytest.raises(SystemExit, match=(
+            '^check_published.py: .*pth is no checkpoint, or damaged')):
         call_main(*arguments)
 
 

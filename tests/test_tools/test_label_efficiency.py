@@ -161,9 +161,12 @@ def test_nothing_at_hand(project, call_main):
 def test_lists_that_are_missing(project, call_main):
     (project / '10-seed1.txt').unlink()
     with pytest.raises(SystemExit, match=(
-            r'10-seed1\.txt does not exist; make it by .*make_label_lists')):
+            r'10-seed1\.txt does not exist; make it, by hand or by '
+            r'.*make_label_lists.py, or choose --labels and --seeds by what '
+            r'is there: 5-seed0.txt, 5-seed1.txt, 10-seed0.txt$')):
         call_main(TOOL, *arguments(project))
-    with pytest.raises(SystemExit, match='nowhere/5-seed0.txt does not'):
+    with pytest.raises(SystemExit, match=(
+            'nowhere/5-seed0.txt does not .*that has such lists by --lists')):
         call_main(TOOL, *arguments(project, '--lists', project / 'nowhere'))
 
 
@@ -173,13 +176,13 @@ def test_config_without_a_list(project, call_main):
         call_main(TOOL, *arguments(project))
 
 
-@pytest.mark.parametrize('method, message', [
-    ('Ours', 'not of the form NAME=CONFIG'),
-    ('Ours=nowhere.py', 'there is no config nowhere.py')])
-def test_methods_that_are_none(project, call_main, capsys, method, message):
+def test_methods_that_are_none(project, call_main, capsys):
     with pytest.raises(SystemExit):
-        call_main(TOOL, '--method', method, '--labels', 5, '--out', project)
-    assert message in capsys.readouterr().err
+        call_main(TOOL, '--method', 'Ours', '--labels', 5, '--out', project)
+    assert 'not of the form NAME=CONFIG' in capsys.readouterr().err
+    with pytest.raises(SystemExit, match='config nowhere.py does not exist'):
+        call_main(TOOL, '--method', 'Ours=nowhere.py', '--labels', 5, '--out',
+                  project)
 
 
 def test_names_that_are_not_unique(project, call_main):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.model import revert_sync_batchnorm
 from mmengine.runner import Runner
 from mmseg.registry import DATASETS, MODELS
 from PIL import Image
@@ -111,7 +112,8 @@ def test_what_is_written_and_said(tmp_path, call_main, capsys):
     assert 'crops are 64x48; 1000 iterations (--iterations)' in output
     assert re.search(r'ReCo \+ ClassMix: batch 4 \+ 4, about [\d.]+ GiB and '
                      r'\d+ min', output)
-    assert 'extrapolated from two runs of ours' in output
+    assert 'rough estimates from two runs of ours' in output
+    assert 'Every image has a mask' not in output
 
     out = tmp_path / 'my data_2'
     lists = {name: (out / f'{name}.txt').read_text().splitlines()
@@ -119,6 +121,8 @@ def test_what_is_written_and_said(tmp_path, call_main, capsys):
     assert [len(names) for names in lists.values()] == [4, 1, 7]
     held = lists['val'][0].split('\t')[0]
     assert held not in lists['unlabeled'] and held not in str(lists['labeled'])
+    said = '4 labelled images, 1 to validate on, 3 without labels.'
+    assert (out / 'dataset.py').read_text().startswith(f'# {said}\n')
     names = sorted(path.name for path in out.glob('*_*.py'))
     assert names == [
         'reco-classmix_mbv2-d16-deeplabv3plus_1xb4-1k_my-data-2-4l.py',
@@ -135,22 +139,36 @@ def test_images_stay_as_they_are(tmp_path, call_main):
     assert (files(tmp_path / 'images'), files(tmp_path / 'masks')) == before
 
 
-def test_second_call(tmp_path, call_main):
-    """The same bytes; nothing that somebody changed is lost."""
+def test_second_call(tmp_path, call_main, capsys):
+    """The same bytes; nothing is lost, whoever wrote it."""
     arguments = write_folder(tmp_path, 2)
     out = tmp_path / 'my data_2'
     call_main(TOOL, *arguments)
     first = files(out)
     call_main(TOOL, *arguments)
     assert files(out) == first
-    call_main(TOOL, *arguments, '--iterations', 60)  # under another name
-    assert config(out, 'supervised').name.endswith('1xb8-60i_my-data-2-4l.py')
 
-    changed = config(out, 'reco-classmix')
+    assert 'earlier calls' not in capsys.readouterr().out
+    call_main(TOOL, *arguments, '--iterations', 60)  # under another name
+    second = files(out)
+    assert first.items() - second.items() == {
+        ('folder.json', first['folder.json'])}
+    assert ', supervised_mbv2-d16-deeplabv3plus_1xb8-1k_my-data-2-4l.py. They'\
+        in capsys.readouterr().out
+    new = {name for name in second.keys() - first.keys() if '-60i_' in name}
+    assert len(new) == len(second) - len(first) == 2
+
+    changed = out / new.pop()
     changed.write_text(changed.read_text() + 'more = 1\n')
+    call_main(TOOL, *arguments)  # writes no file of this name
     with pytest.raises(SystemExit, match='60i_my-data-2-4l.py was changed'):
-        call_main(TOOL, *arguments)
-    assert changed.read_text().endswith('more = 1\n')
+        call_main(TOOL, *arguments, '--iterations', 60)
+    mine = out / changed.name.replace('60i', '70i')
+    mine.write_text('mine')
+    before = files(out)
+    with pytest.raises(SystemExit, match='70i_my-data-2-4l.py was not writt'):
+        call_main(TOOL, *arguments, '--iterations', 70)
+    assert files(out) == before
 
 
 def test_another_folder_of_the_same_name(tmp_path, call_main):
@@ -161,7 +179,7 @@ def test_another_folder_of_the_same_name(tmp_path, call_main):
         call_main(TOOL, *second[:-1], first[-1])
     (tmp_path / 'c').mkdir()
     (tmp_path / 'c/val.txt').write_text('mine')
-    with pytest.raises(SystemExit, match='not written here'):
+    with pytest.raises(SystemExit, match='val.txt was not written by this'):
         call_main(TOOL, *second[:-1], tmp_path / 'c')
     assert (tmp_path / 'c/val.txt').read_text() == 'mine'
 
@@ -181,6 +199,25 @@ def test_what_is_refused(tmp_path, call_main, monkeypatch, options, message):
         call_main(TOOL, 'images', *options, '--out', 'out')
     assert str(error.value).startswith('prepare_folder.py: ')
     assert not (tmp_path / 'out').exists()
+
+
+def test_every_image_has_a_mask(tmp_path, call_main, capsys):
+    """Then nothing is left that only ReCo + ClassMix learns from."""
+    call_main(TOOL, *write_folder(tmp_path, 2, num_images=5))
+    assert 'Every image has a mask: ReCo' in capsys.readouterr().out
+    out = tmp_path / 'my data_2'
+    assert ', 0 without labels.\n' in (out / 'dataset.py').read_text()
+    assert '4 images with labels, 0 without.' in config(
+        out, 'reco-classmix').read_text()
+
+
+def test_folder_that_cannot_be_written_to(tmp_path, call_main, capsys):
+    """Is found before the images are read."""
+    arguments = write_folder(tmp_path, 2)
+    with pytest.raises(SystemExit, match=(
+            '^prepare_folder.py: cannot write to the folder .*names.txt/out')):
+        call_main(TOOL, *arguments[:-1], tmp_path / 'names.txt/out')
+    assert capsys.readouterr().out == ''
 
 
 def test_one_mask_is_too_few(tmp_path, call_main):
@@ -320,3 +357,43 @@ def test_commands_of_the_page(tmp_path, call_main, monkeypatch, capsys):
         for path in re.findall(r'data/road/\S+\.py', command):
             Config.fromfile(path)
     assert len(blocks) == 5
+
+
+def test_colours_become_numbers(tmp_path, monkeypatch):
+    """The script of the page, as it stands."""
+    page = (ROOT / 'docs/my_own_data.md').read_text()
+    section = page.split('## What the masks should be')[1]
+    script = re.search(r"<<'END'\n(.*?)END\n", section, re.DOTALL)[1]
+    monkeypatch.chdir(tmp_path)
+    Path('data/coloured').mkdir(parents=True)
+    colours = [[[0, 0, 0], [255, 0, 0], [255, 0, 1]]]
+    Image.fromarray(np.array(colours, np.uint8)).save('data/coloured/a.png')
+    exec(script, {})
+    assert np.array(Image.open('data/masks/a.png')).tolist() == [[0, 1, 255]]
+
+
+def test_transfer_of_the_page(tmp_path, call_main, small, monkeypatch):
+    """What solved the puzzles of the images alone starts the other net."""
+    page = (ROOT / 'docs/my_own_data.md').read_text()
+    text = re.search(r'```python\n(.*?)```', page, re.DOTALL)[1]
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'configs').symlink_to(ROOT / 'configs')
+    arguments = write_folder(tmp_path, 3)
+    call_main(TOOL, *arguments[:-1], 'data/road')
+    call_main(TOOL, arguments[0], '--out', 'data/road-alone')
+    puzzles = small(config(tmp_path / 'data/road-alone', 'jigsaw-3x3'))
+    checkpoint = Path(re.search(r"'(work_dirs/.*?)'", text)[1])
+    assert checkpoint.parent.name == Path(puzzles.filename).stem
+    assert checkpoint.name == f'iter_{puzzles.train_cfg.max_iters}.pth'
+    net = revert_sync_batchnorm(MODELS.build(puzzles.model))
+    checkpoint.parent.mkdir(parents=True)
+    torch.save(dict(state_dict=net.state_dict()), checkpoint)
+
+    path = tmp_path / 'data/road/transfer_road.py'
+    path.write_text(text)
+    cfg = small(path)
+    model = revert_sync_batchnorm(MODELS.build(cfg.model))
+    model.init_weights()
+    assert model.decode_head.num_classes == 3
+    assert torch.equal(model.backbone.layer3[0].conv[0].conv.weight,
+                       net.backbone.layer3[0].conv[0].conv.weight)

@@ -73,6 +73,43 @@ def test_mmsegs_own_tool_trains_our_config(tiny_config, run_tool, tmp_path,
     assert losses(tmp_path / 'work')[1] == losses(trained)[1]
 
 
+@pytest.mark.parametrize('tool, arguments, message', [
+    ('train', ['no.py'], 'config no.py does not exist'),
+    ('test', ['no.py', 'no.pth'], 'config no.py does not exist'),
+    ('train', ['{config}', '--cfg-options', 'load_from=a/no.pth'],
+     'checkpoint a/no.pth does not exist'),
+    ('test', ['{config}', 'no.pth'], 'checkpoint no.pth does not exist'),
+    ('test', ['{config}', '{config}', '--ensemble', 'no.py', 'no.pth'],
+     'config no.py does not exist'),
+    ('train', ['{config}', '--work-dir', '{config}/work'],
+     'cannot write to the folder .*/work: .*; choose another one'),
+    ('test', ['{config}', '{config}', '--work-dir', '{config}/work'],
+     'cannot write to the folder .*/work: .*; choose another one')])
+def test_arguments_that_cannot_be(tiny_config, call_main, tool, arguments,
+                                  message):
+    """Are refused in one line, before anything is built."""
+    with pytest.raises(SystemExit, match=f'^{tool}.py: {message}'):
+        call_main(f'tools/{tool}.py', *(
+            argument.format(config=tiny_config) for argument in arguments))
+
+
+def test_checkpoints_that_cannot_be(tiny_config, call_main, tmp_path):
+    """Damaged, or of another dataset: one line says so."""
+    bad = tmp_path / 'bad.pth'
+    options = ['--work-dir', tmp_path / 'work', '--cfg-options',
+               f'data_root={tiny_config.parent / "data"}',
+               f'visualizer.name={tmp_path}']
+    torch.save(dict(state_dict={}, meta=dict(
+        dataset_meta=dict(classes=('cat', 'dog')))), bad)
+    with pytest.raises(SystemExit, match=(
+            r'^test\.py: .*bad\.pth does not fit its config: decode_head\.'
+            r'num_classes is 3, but it was trained on 2 classes \(cat, dog')):
+        call_main('tools/test.py', tiny_config, bad, *options)
+    bad.write_text('no weights')
+    with pytest.raises(SystemExit, match=r'^train\.py: .*bad.pth is no check'):
+        call_main('tools/train.py', tiny_config, *options, f'load_from={bad}')
+
+
 @pytest.mark.skipif(get_device() != 'cpu', reason='there is a GPU')
 def test_amp_without_a_gpu_is_refused_in_one_line(tiny_config, run_tool):
     code, output = run_tool(

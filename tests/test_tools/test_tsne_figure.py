@@ -39,7 +39,8 @@ def test_draws_panels(config, tmp_path, call_main, capsys):
     assert sizes[1][0] > 1.5 * sizes[0][0]
     printed = capsys.readouterr().out
     assert str(out) in printed
-    assert re.search(r'before: nn_acc [\d.]+, .*effective_rank [\d.]+', printed)
+    assert re.search(r'before: nn_acc [\d.]+, .*effective_rank [\d.]+',
+                     printed)
 
 
 def test_errors(config, tmp_path, call_main, tiny_segmentor, make_cfg):

@@ -31,6 +31,7 @@ import matplotlib
 import matplotlib.pyplot as plt
 from mmengine.config import Config
 
+from mmseg_ssl.engine.environment import read_config
 from mmseg_ssl.engine.progress import (
     check_options,
     is_finished,
@@ -69,8 +70,6 @@ def named_config(text: str) -> tuple[str, Path]:
     if not separator or not name or not config:
         raise argparse.ArgumentTypeError(
             f'{text!r} is not of the form NAME=CONFIG')
-    if not Path(config).is_file():
-        raise argparse.ArgumentTypeError(f'there is no config {config}')
     return name, Path(config)
 
 
@@ -110,14 +109,30 @@ def list_folder(config: Path, given: Path | None) -> Path:
     """Where the lists of labelled images are.
 
     Raises:
-        ValueError: The config has no such list.
+        FileNotFoundError: There is no such config.
+        ValueError: It has no such list.
     """
-    cfg = Config.fromfile(config)
+    cfg = read_config(str(config))
     if 'labeled_list' not in cfg:
         raise ValueError(
             f'{config} has no top-level labeled_list, the list of its '
             'labelled images; put it into the config and let ann_file be it')
     return (given or Path(cfg.labeled_list).parent).resolve()
+
+
+def missing_list(path: Path) -> str:
+    """What to do about a list that does not exist."""
+    found = sorted(
+        tuple(map(int, match.groups())) for other in path.parent.glob('*.txt')
+        if (match := re.fullmatch(r'(\d+)-seed(\d+)\.txt', other.name)))
+    if not found:
+        advice = 'name the folder that has such lists by --lists'
+    else:
+        names = [f'{labels}-seed{seed}.txt' for labels, seed in found]
+        advice = (f'choose --labels and --seeds by what is there: '
+                  f'{", ".join(names)}')
+    return (f'the list {path} does not exist; make it, by hand or by '
+            f'tools/dataset_tools/make_label_lists.py, or {advice}')
 
 
 def plan_runs(args: argparse.Namespace) -> list[PlannedRun]:
@@ -135,10 +150,7 @@ def plan_runs(args: argparse.Namespace) -> list[PlannedRun]:
                     args.method, folders, strict=True):
                 path = folder / f'{labels}-seed{seed}.txt'
                 if not path.is_file():
-                    raise FileNotFoundError(
-                        f'the list {path} does not exist; make it by '
-                        'tools/dataset_tools/make_label_lists.py, or name '
-                        'another folder by --lists')
+                    raise FileNotFoundError(missing_list(path))
                 plan.append(PlannedRun(
                     method, labels, seed, run_name(config.stem, labels, seed),
                     config, [*args.cfg_options, f'labeled_list={path}',

@@ -13,7 +13,8 @@ neither moved nor copied. Without ``--masks``, configs that need none are
 written. Ends with the commands to type; docs/my_own_data.md explains them.
 
 The same files and options give the same lists and configs. A second call
-writes them again, unless one was changed by hand.
+writes them again, unless one was changed by hand. Configs that an earlier call
+with other options wrote under other names stay.
 """
 import argparse
 import os
@@ -24,6 +25,7 @@ import torch
 from mmengine.device import get_device
 
 import mmseg_ssl  # noqa: F401  (registers the datasets)
+from mmseg_ssl.apis.files import writable_folder
 from mmseg_ssl.datasets.folder import (
     FolderSpec,
     Request,
@@ -97,9 +99,11 @@ def prepare(args: argparse.Namespace) -> str:
     spec = FolderSpec(
         args.images, args.masks, classes, args.mask_suffix,
         tuple(args.values) if args.values else None)
+    out = args.out or Path('data', f'own-{args.images.resolve().name}')
+    writable_folder(out)  # before time goes into reading images
     scan = scan_folder(spec)
     request = Request(
-        out=args.out or Path('data', f'own-{args.images.resolve().name}'),
+        out=out,
         short_side=args.short_side or (
             ON_CPU if get_device() == 'cpu' else ON_GPU),
         memory_limit=memory_limit(), val_share=args.val_share,
@@ -112,7 +116,7 @@ def main() -> None:
     args = parse_args()
     try:
         print('\n' + prepare(args))
-    except (FileNotFoundError, ValueError) as error:
+    except (OSError, ValueError) as error:
         sys.exit(f'prepare_folder.py: {error}')
 
 

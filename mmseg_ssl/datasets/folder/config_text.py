@@ -128,7 +128,7 @@ default_hooks = dict(
 """)
 
 RECO = Template("""\
-\"\"\"ReCo + ClassMix: $num_labeled labelled images, the rest without.\"\"\"
+\"\"\"ReCo + ClassMix: $num_labeled images with labels, $rest without.\"\"\"
 _base_ = './$supervised'
 
 # ---- frequently modified ----

@@ -40,10 +40,10 @@ MEASURED = {
         Measurement('reco-classmix_mbv2-d16-deeplabv3plus_1xb4-4k_'
                     'camvid-120x160-20l', 8 * 120 * 160, 1383, 0.600)),
 }
-ESTIMATE = ('extrapolated from two runs of ours on one core of a 2.6 GHz EPYC '
-            '(crops of 128x96 and 160x120 pixels), by the straight line '
-            'through them over pixels in a step; number of classes and GPUs '
-            'not considered')
+ESTIMATE = ('Memory and time are rough estimates from two runs of ours, with '
+            'crops of 128x96 and 160x120 pixels on one core of a 2.6 GHz '
+            'EPYC. They grow in a straight line with the pixels in a step; '
+            'GPUs and the number of classes are not considered.')
 
 
 def image_scale(side: int) -> tuple[int, int]:

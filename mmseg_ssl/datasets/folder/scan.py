@@ -100,6 +100,11 @@ class FolderScan:
     notes: list[str] = field(default_factory=list)
 
     @property
+    def num_unlabeled(self) -> int:
+        """How many images have no labels."""
+        return len(self.images) - len(self.pairs)
+
+    @property
     def class_sets(self) -> list[set[int]]:
         """Classes in each of the labelled images."""
         return [set(row.nonzero()[0].tolist()) for row in self.pixels]
@@ -146,10 +151,10 @@ def scan_folder(spec: FolderSpec) -> FolderScan:
             channels, or a value that stands for no class; or labels are too
             few to learn from. Names the first such files.
     """
-    images = _find(spec.image_dir)
+    images = _find(spec.image_dir, 'image')
     if spec.mask_dir is None:
         return FolderScan(spec, images, _check_images(spec, images))
-    masks = _find(spec.mask_dir)
+    masks = _find(spec.mask_dir, 'mask')
     if spec.mask_suffix:
         masks = [mask for mask in masks if mask.endswith(spec.mask_suffix)]
     images = _without_masks(spec, spec.mask_dir, images, masks)
@@ -166,10 +171,17 @@ def scan_folder(spec: FolderSpec) -> FolderScan:
     return FolderScan(spec, images, sizes, pairs, pixels[kept], notes)
 
 
-def _find(folder: Path) -> list[str]:
-    """All images below a folder, sorted, relative to it."""
-    dataset = UnlabeledDataset(
-        data_prefix=dict(img_path=str(folder)), serialize_data=False)
+def _find(folder: Path, kind: str) -> list[str]:
+    """All images below a folder of this kind, sorted, relative to it."""
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{kind} folder '{folder}' does not exist")
+    try:
+        dataset = UnlabeledDataset(
+            data_prefix=dict(img_path=str(folder)), serialize_data=False)
+    except ValueError as error:
+        raise ValueError(
+            f"{kind} folder '{folder}' holds no image "
+            f'({", ".join(IMG_SUFFIXES)})') from error
     return sorted(
         os.path.relpath(dataset.get_data_info(i)['img_path'], folder)
         for i in range(len(dataset)))

@@ -17,7 +17,7 @@ def summarize(scan: FolderScan, request: Request,
     parts = [_found(scan)]
     if prepared.proposal is not None:
         parts += [_classes(scan, prepared.val), _validation(scan, prepared),
-                  _training(prepared.proposal, request)]
+                  _training(scan, prepared.proposal, request)]
     else:
         parts.append(
             'No masks: PiCIE groups pixels into '
@@ -26,8 +26,14 @@ def summarize(scan: FolderScan, request: Request,
             'classes; memory is not measured.')
     if scan.notes:
         parts.append('\n'.join(f'Note: {note}' for note in scan.notes))
-    parts += [f'Wrote lists and configs to {request.out}. The images stay '
-              'where they are.', _commands(scan, request, prepared)]
+    parts.append(f'Wrote lists and configs to {request.out}. The images stay '
+                 'where they are.')
+    if prepared.earlier:
+        parts.append(
+            'Left as they are, from earlier calls: '
+            f'{", ".join(prepared.earlier)}. They read the lists and the '
+            'dataset.py that were written now.')
+    parts.append(_commands(scan, request, prepared))
     return '\n\n'.join(parts)
 
 
@@ -70,15 +76,16 @@ def _validation(scan: FolderScan, prepared: Prepared) -> str:
     count = len(prepared.val)
     text = (
         f'{count} of the {len(scan.pairs)} masks are kept for validation '
-        '(val.txt): one after another the image with most of the classes '
-        'seen least there so far, never the last one with a class, ties in '
-        'an order shuffled with a fixed seed.')
+        '(val.txt). They show as many of the classes as they can and, where '
+        'possible, leave a mask of each to training. The same files give the '
+        'same choice.')
     if count < FEW_VAL:
         text += f' Scores on {count} image(s) are rough.'
     return text
 
 
-def _training(proposal: Proposal, request: Request) -> str:
+def _training(scan: FolderScan, proposal: Proposal,
+              request: Request) -> str:
     height, width = proposal.crop_size
     lines = [
         f'Images are resized to a shorter side of {proposal.side} pixels '
@@ -96,7 +103,13 @@ def _training(proposal: Proposal, request: Request) -> str:
             lines.append(
                 f'  That is more than {request.memory_limit / 1024:.1f} GiB: '
                 'take a smaller --short-side.')
-    return '\n'.join([*lines, f'Both {ESTIMATE}.'])
+    lines.append(ESTIMATE)
+    if not scan.num_unlabeled:
+        lines.append(
+            'Every image has a mask: ReCo + ClassMix has nothing unlabelled '
+            'to learn from beyond the labelled images, and adds little. Add '
+            'images without masks.')
+    return '\n'.join(lines)
 
 
 def _commands(scan: FolderScan, request: Request,

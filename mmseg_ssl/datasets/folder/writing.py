@@ -6,7 +6,7 @@ import math
 import os
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -65,12 +65,15 @@ class Prepared:
     Attributes:
         configs (dict[str, Path]): The config of each method.
         proposal (Proposal, optional): With labels: how they train.
-        val (list[int]): Positions of the validation images in the pairs.
+        val (tuple[int]): Positions of the validation images in the pairs.
+        earlier (list[str]): Names of configs that an earlier call wrote and
+            this one did not; they are as they were.
     """
 
     configs: dict[str, Path]
     proposal: Proposal | None = None
     val: tuple[int, ...] = ()
+    earlier: list[str] = field(default_factory=list)
 
 
 def prepare_folder(scan: FolderScan, request: Request) -> Prepared:
@@ -81,8 +84,8 @@ def prepare_folder(scan: FolderScan, request: Request) -> Prepared:
         request (Request): What to do with it.
 
     Raises:
-        ValueError: Too few images have labels, or ``request.out`` holds files
-            that this function has not written, or not as they are now.
+        ValueError: Too few images have labels, or a file to write is there
+            and was not written by this function, or not as it is now.
     """
     if scan.pairs:
         return _prepare_labeled(scan, request)
@@ -105,7 +108,7 @@ def _prepare_labeled(scan: FolderScan, request: Request) -> Prepared:
         'supervised': f'supervised_{net}_1xb{proposal.batch_size}-{setting}',
         'reco-classmix': f'reco-classmix_{net}_1xb{half}-{setting}'}
     shared = dict(
-        num_labeled=len(labeled), num_unlabeled=len(unlabeled),
+        num_labeled=len(labeled), rest=scan.num_unlabeled,
         max_iters=proposal.iterations, lr=proposal.lr,
         val_interval=max(1, proposal.iterations // 8),
         blur_sigma=blur_sigma(proposal.side), supervised=names['supervised'],
@@ -116,8 +119,8 @@ def _prepare_labeled(scan: FolderScan, request: Request) -> Prepared:
         'unlabeled.txt': _lines(unlabeled),
         BASE: config_text.LABELED.substitute(
             _folders(scan), title=f'{len(labeled)} labelled images, '
-            f'{len(val)} to validate on, {len(unlabeled)} used without '
-            'labels.', mask_loader=_call(scan.spec.mask_loader),
+            f'{len(val)} to validate on, {scan.num_unlabeled} without labels.',
+            mask_loader=_call(scan.spec.mask_loader),
             classes=scan.spec.classes,
             palette=palette(len(scan.spec.classes)),
             num_classes=len(scan.spec.classes),
@@ -127,9 +130,10 @@ def _prepare_labeled(scan: FolderScan, request: Request) -> Prepared:
             shared, batch_size=proposal.batch_size),
         names['reco-classmix']: config_text.RECO.substitute(
             shared, batch_size=half)}
-    _write(request.out, texts, _origin(scan))
-    return Prepared({method: request.out / name
-                     for method, name in names.items()}, proposal, tuple(val))
+    earlier = _write(request.out, texts, _origin(scan))
+    return Prepared(
+        {method: request.out / name for method, name in names.items()},
+        proposal, tuple(val), earlier)
 
 
 def _prepare_unlabeled(scan: FolderScan, request: Request) -> Prepared:
@@ -155,9 +159,10 @@ def _prepare_unlabeled(scan: FolderScan, request: Request) -> Prepared:
             _bases('jigsaw_mbv2-w75', 'sgd_2k'), num_images=count - len(val),
             image_scale=image_scale(PUZZLE_SIDE),
             crop_size=(PUZZLE_CROP, PUZZLE_CROP))}
-    _write(request.out, texts, _origin(scan))
-    return Prepared({method: request.out / name
-                     for method, name in names.items()})
+    earlier = _write(request.out, texts, _origin(scan))
+    return Prepared(
+        {method: request.out / name for method, name in names.items()},
+        earlier=earlier)
 
 
 def _epochs(num_images: int) -> int:
@@ -248,40 +253,54 @@ def _origin(scan: FolderScan) -> dict[str, str | None]:
                 masks=str(mask_dir.resolve()) if mask_dir else None)
 
 
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def _write(out: Path, texts: dict[str, str],
-           origin: dict[str, str | None]) -> None:
-    """Write files that nobody has changed since the last call."""
-    manifest = out / MANIFEST
-    if manifest.exists():
-        found = json.loads(manifest.read_text())
-        if found['origin'] != origin:
-            raise ValueError(
-                f'{out} was made from other folders ({found["origin"]}); '
-                'write elsewhere with --out')
-        ours = found['files']
-    else:
-        ours = {}
-        if out.exists() and any((out / name).exists() for name in texts):
-            raise ValueError(
-                f'{out} holds files of the same names that were not written '
-                'here; write elsewhere with --out')
-    changed = [name for name, digest in ours.items()
-               if (out / name).exists()
-               and _digest((out / name).read_text()) != digest]
-    if changed:
-        raise ValueError(
-            f'{out / changed[0]} was changed since it was written; keep your '
-            'changes under another name, or write elsewhere with --out')
-    for name in set(ours) - set(texts):
-        (out / name).unlink(missing_ok=True)
+           origin: dict[str, str | None]) -> list[str]:
+    """Write files, but none over a file that somebody else wrote or changed.
+
+    Files of earlier calls that have other names stay.
+
+    Returns:
+        list[str]: The configs among these.
+    """
+    ours = _written_before(out, origin)
+    for name in texts:
+        _check_ours(out / name, ours.get(name))
     out.mkdir(parents=True, exist_ok=True)
     for name, text in texts.items():
         (out / name).write_text(text)
-    manifest.write_text(json.dumps(dict(
-        origin=origin,
-        files={name: _digest(text) for name, text in texts.items()}),
-        indent=1) + '\n')
+    earlier = sorted(name for name in ours.keys() - texts.keys()
+                     if (out / name).exists())
+    files = {name: ours[name] for name in earlier}
+    files |= {name: _digest((out / name).read_bytes()) for name in texts}
+    (out / MANIFEST).write_text(
+        json.dumps(dict(origin=origin, files=files), indent=1) + '\n')
+    return [name for name in earlier if name.endswith('.py')]
+
+
+def _written_before(out: Path,
+                    origin: dict[str, str | None]) -> dict[str, str]:
+    """Digests of what earlier calls wrote, by name."""
+    manifest = out / MANIFEST
+    if not manifest.exists():
+        return {}
+    found = json.loads(manifest.read_text())
+    if found['origin'] != origin:
+        raise ValueError(
+            f'{out} was made from other folders ({found["origin"]}); '
+            'write elsewhere with --out')
+    return found['files']
+
+
+def _check_ours(path: Path, digest: str | None) -> None:
+    """Refuse to write over a file that is not as we wrote it."""
+    if not path.exists() or _digest(path.read_bytes()) == digest:
+        return
+    what = ('was changed since it was written' if digest else
+            'was not written by this tool')
+    raise ValueError(
+        f'{path} {what}; keep it under another name, or write elsewhere with '
+        '--out')

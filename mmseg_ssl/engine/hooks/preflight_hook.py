@@ -3,10 +3,11 @@ import copy
 import logging
 import random
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
+from urllib.error import URLError
 
 import numpy as np
 import torch
@@ -29,6 +30,14 @@ from mmseg_ssl.datasets.checks import check_dataset, leaf_datasets
 MAX_REPORTED = 5
 
 
+class RefusedRun(ValueError):
+    """A run that cannot give a useful model; says what would be right."""
+
+
+class MissingFile(RefusedRun, FileNotFoundError):
+    """A run whose file is not there."""
+
+
 @HOOKS.register_module()
 class PreflightHook(Hook):
     """Check classes, checkpoint and data before training or evaluation.
@@ -37,7 +46,7 @@ class PreflightHook(Hook):
 
     1. every decode head, auxiliary or nested, has as many classes as the
        datasets (:func:`check_num_classes`);
-    2. the checkpoint to load or resume fits the model
+    2. the checkpoint to load or resume can be read and fits the model
        (:func:`check_checkpoint`);
     3. images and label maps are readable and hold what they should
        (:func:`mmseg_ssl.datasets.checks.check_dataset`; a set of files that
@@ -45,7 +54,7 @@ class PreflightHook(Hook):
     4. before training, what the model itself says of the data: a model may
        have a method ``check_data(dataloader)``, which raises ValueError.
 
-    Each failure is an error that names the file, key or value.
+    Each failure is a :class:`RefusedRun` that names the file, key or value.
 
     Args:
         scan_files (bool): Whether to do the third check. Switch it off where
@@ -65,7 +74,19 @@ class PreflightHook(Hook):
         self.cache_dir = Path(cache_dir) if cache_dir else None
 
     def before_run(self, runner: Runner) -> None:
-        """Do all checks on what the runner is about to use."""
+        """Do all checks on what the runner is about to use.
+
+        Raises:
+            RefusedRun: One of them failed.
+        """
+        try:
+            self._check(runner)
+        except FileNotFoundError as error:
+            raise MissingFile(str(error)) from error
+        except (OSError, ValueError) as error:
+            raise RefusedRun(str(error)) from error
+
+    def _check(self, runner: Runner) -> None:
         model = runner.model
         while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
             model = model.module
@@ -129,19 +150,46 @@ def check_num_classes(model: nn.Module, dataset: object) -> None:
         ValueError: Names each head that disagrees.
     """
     classes = getattr(dataset, 'metainfo', {}).get('classes')
+    wrong = _heads_of_other_classes(model, classes)
+    if wrong:
+        raise ValueError(
+            f'{wrong}, but {type(dataset).__name__} has {len(classes)} '
+            f'classes ({", ".join(classes)}): set num_classes={len(classes)} '
+            'in the config of each head')
+
+
+def check_trained_classes(model: nn.Module, meta: dict, path: str) -> None:
+    """Compare every decode head of a model with the classes of a checkpoint.
+
+    Args:
+        model (nn.Module): Any nesting of segmentors and heads.
+        meta (dict): What the checkpoint says of itself; one that does not
+            name the classes it was trained on fits every model.
+        path (str): Where it comes from.
+
+    Raises:
+        ValueError: Names each head that disagrees.
+    """
+    classes = (meta.get('dataset_meta') or {}).get('classes')
+    wrong = _heads_of_other_classes(model, classes)
+    if wrong:
+        raise ValueError(
+            f'{path} does not fit its config: {wrong}, but it was trained on '
+            f'{len(classes)} classes ({", ".join(classes)}), those of '
+            'another dataset: use the config it was trained with, or train '
+            'this one anew')
+
+
+def _heads_of_other_classes(model: nn.Module,
+                            classes: Sequence[str] | None) -> str:
+    """Each head with another number of classes; empty if none has."""
     if not classes:
-        return
-    wrong = [
+        return ''
+    return ', '.join(
         f'{name}.num_classes is {head.num_classes}'
         for name, head in model.named_modules()
         if isinstance(head, BaseDecodeHead)
-        and head.num_classes != len(classes)
-    ]
-    if wrong:
-        raise ValueError(
-            f'{", ".join(wrong)}, but {type(dataset).__name__} has '
-            f'{len(classes)} classes ({", ".join(classes)}): set '
-            f'num_classes={len(classes)} in the config of each head')
+        and head.num_classes != len(classes))
 
 
 class Mismatch(NamedTuple):
@@ -194,7 +242,9 @@ def check_checkpoint(model: nn.Module, path: str, purpose: str) -> None:
             differences give a warning.
 
     Raises:
-        ValueError: Names tensors that do not fit.
+        FileNotFoundError: There is no such file.
+        ValueError: It cannot be read, or is of other classes where these
+            matter; or names tensors that do not fit.
     """
     checkpoint = read_checkpoint(path)
     if purpose == 'resume' and 'message_hub' not in checkpoint:
@@ -202,6 +252,8 @@ def check_checkpoint(model: nn.Module, path: str, purpose: str) -> None:
             f'{path} holds weights but no state of a training run, so it '
             'cannot be resumed; start from it with load_from and without '
             '--resume')
+    if purpose != 'initialize':
+        check_trained_classes(model, checkpoint.get('meta') or {}, path)
     check_weights(model, checkpoint.get('state_dict', checkpoint), path,
                   purpose)
 
@@ -262,11 +314,16 @@ def read_checkpoint(path: str) -> dict:
     """
     try:
         return CheckpointLoader.load_checkpoint(path, map_location='cpu')
-    except FileNotFoundError:
-        raise
-    except Exception as error:  # a damaged file fails in many ways
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f'checkpoint {path} does not exist') from error
+    except (PermissionError, URLError) as error:
         raise ValueError(
             f'checkpoint {path} cannot be read: {error}') from error
+    except Exception as error:  # a damaged file fails in many ways
+        reason = re.split(r'\n|\. ', str(error))[0]
+        raise ValueError(
+            f'{path} is no checkpoint, or damaged: '
+            f'{type(error).__name__} {reason}'.rstrip()) from error
 
 
 def training_only_prefixes(model: nn.Module) -> tuple[str, ...]:

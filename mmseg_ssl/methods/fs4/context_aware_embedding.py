@@ -1,6 +1,6 @@
 """Features that see the rest of the image, near and alike (FS4's CAE)."""
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch

@@ -3,7 +3,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from mmengine.logging import print_log
-from mmengine.runner import CheckpointLoader
 from mmseg.models.segmentors import EncoderDecoder
 from mmseg.registry import MODELS
 from mmseg.utils import ConfigType
@@ -15,6 +14,7 @@ from mmseg_ssl.backbones.blocks import (
     load_blocks,
     modules_of_blocks,
 )
+from mmseg_ssl.engine.hooks.preflight_hook import read_checkpoint
 
 
 @MODELS.register_module()
@@ -45,7 +45,8 @@ class TransferEncoderDecoder(EncoderDecoder):
             checkpoint.
         ValueError: If a block is unknown, both frozen and random, or frozen
             without a checkpoint; if the backbone's blocks are not known; when
-            weights are initialised, if those in the checkpoint do not fit.
+            weights are initialised, if the checkpoint cannot be read or its
+            weights do not fit.
     """
 
     def __init__(self, transfer: ConfigType, **kwargs: Any) -> None:
@@ -104,8 +105,7 @@ class TransferEncoderDecoder(EncoderDecoder):
     def _proxy_weights(self) -> dict[str, Tensor]:
         """Weights of the proxy's backbone, by their names in a backbone."""
         try:
-            checkpoint = CheckpointLoader.load_checkpoint(
-                self.proxy_checkpoint, map_location='cpu')
+            checkpoint = read_checkpoint(self.proxy_checkpoint)
         except FileNotFoundError as error:
             raise FileNotFoundError(
                 f'transfer.checkpoint={self.proxy_checkpoint!r} does not '
