@@ -110,8 +110,9 @@ def test_errors_of_infer(call_main, checkpoint, photos, tmp_path):
     fails('near names are .*supervised_', model='supervised_mbv2-d16')
 
 
-def test_publish(call_main, checkpoint, tmp_path, capsys):
-    call_main('tools/publish_model.py', checkpoint, '--out', tmp_path / 'p')
+@pytest.mark.parametrize('out', [(), ('--out', )])
+def test_publish(call_main, checkpoint, out, tmp_path, capsys):
+    call_main('tools/publish_model.py', checkpoint, *out, tmp_path / 'p')
     lines = capsys.readouterr().out.splitlines()
     written, = (tmp_path / 'p').glob('*.pth')
     assert lines[-1] == str(written)

@@ -105,7 +105,7 @@ def sample_patches(
     patches = _crop_and_resize(images, boxes, out_size)
     image_index = usable[:, None, None].expand(-1, num_per_image, 1)
     boxes = torch.cat([image_index, boxes], dim=2)
-    return patches, classes.flatten(), boxes.flatten(0, 1)
+    return patches, classes.flatten().long(), boxes.flatten(0, 1)
 
 
 def _check_arguments(images: Tensor, labels: Tensor, num_per_image: int,

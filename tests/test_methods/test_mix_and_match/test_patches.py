@@ -283,3 +283,11 @@ def test_wrong_arguments(changes, message):
                      size_range=(16, 40), out_size=8)
     with pytest.raises(ValueError, match=message):
         sample_patches(**{**arguments, **changes})
+
+
+@pytest.mark.parametrize('dtype', [torch.uint8, torch.int32])
+def test_classes_are_int64(dtype):
+    images, labels = torch.rand(2, 3, 40, 40), torch.ones(2, 40, 40)
+    _, classes, boxes = sample_patches(images, labels.to(dtype), 3, (8, 16), 8)
+    assert classes.dtype == boxes.dtype == torch.int64
+    assert (classes == 1).all()
