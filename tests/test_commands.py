@@ -2,7 +2,8 @@
 
 Blocks of shell commands are run by bash, with variables, loops and globs, but
 every program is replaced by one that writes down how it was called. Calls of
-our tools must then be accepted by their own parsers of arguments.
+our tools must then be accepted by their own parsers of arguments. What the
+commands do is tried by tools/run_doc_commands.py.
 """
 import functools
 import re
@@ -16,11 +17,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = sorted([ROOT / 'README.md', ROOT / 'CONTRIBUTING.md',
-                *ROOT.glob('docs/*.md'), *ROOT.glob('configs/*/README.md')])
+DOC_COMMANDS = runpy.run_path(str(ROOT / 'tools/run_doc_commands.py'))
+PAGES = DOC_COMMANDS['find_pages'](ROOT)
 CONFIGS = {path.stem for path in ROOT.glob('configs/*/*.py')}
 
-BLOCK = re.compile(r'^```(\w*)\n(.*?)^```', re.DOTALL | re.MULTILINE)
+BLOCK = DOC_COMMANDS['FENCED']
 TABLE = re.compile(r'<!-- results.*?<!-- /results -->', re.DOTALL)
 INLINE = re.compile(r'(?<!`)`([^`]+)`(?!`)')
 TOOL_CALL = re.compile(r'(python |bash )?tools/\S+\.(py|sh) \S')
@@ -42,11 +43,10 @@ PATH=/nowhere
 
 
 def shell_blocks(text: str) -> list[str]:
-    """Blocks that call our tools, without the brackets of what may be left."""
-    return [re.sub(r'\[(--?\w[^]]*?)( \.\.\.)?\]', r'\1', block)
-            for language, block in BLOCK.findall(text)
-            if language in ('', 'bash', 'sh')
-            and re.search(r'(python|bash) tools/|mim train', block)]
+    """Blocks of commands, without the brackets of what may be left."""
+    return [DOC_COMMANDS['with_options'](block.text)
+            for block in DOC_COMMANDS['find_blocks']('', text)
+            if block.is_shell]
 
 
 def calls_in_blocks(text: str, folder: Path) -> list[list[str]]:

@@ -1,8 +1,10 @@
 """Version gates, registration, and what a built package contains."""
+import os
 import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 import types
 import zipfile
 from pathlib import Path
@@ -206,6 +208,85 @@ def test_editable_install_links_to_the_checkout(source_tree, tmp_path):
     wheel, = (tmp_path / 'out').glob('*.whl')
     assert not [name for name in zipfile.ZipFile(wheel).namelist()
                 if '/.mim/' in name]
+
+
+CONFIG = 'supervised_mbv2-d16-deeplabv3plus_1xb8-1k_scenes-10l'
+SHORT = ('train_cfg.max_iters=2', 'default_hooks.logger.interval=1')
+
+
+class Elsewhere:
+    """A folder with an environment of its own, where our wheel is installed.
+
+    What the wheel needs comes from the environment of the tests, all but
+    ``mmseg_ssl`` itself.
+    """
+
+    def __init__(self, folder: Path, wheel: Path) -> None:
+        self.folder = folder
+        subprocess.run([sys.executable, '-m', 'venv', folder / 'venv'],
+                       check=True, timeout=300)
+        self.python('-m', 'pip', 'install', '--no-deps', '--no-index', wheel)
+        site, = folder.glob('venv/lib/python*/site-packages')
+        self.mim = site / 'mmseg_ssl/.mim'
+        # --system-site-packages would be those below an environment; .pth
+        # files in these are not read, hence no editable install is seen
+        paths = sysconfig.get_paths()
+        (site / 'tests.pth').write_text(
+            f'{paths["purelib"]}\n{paths["platlib"]}\n')
+
+    def python(self, *arguments: str | Path) -> str:
+        """Run Python in the folder; returns what it printed."""
+        environment = {name: value for name, value in os.environ.items()
+                       if name != 'PYTHONPATH'}
+        process = subprocess.run(
+            [self.folder / 'venv/bin/python', '-W', 'ignore', *arguments],
+            cwd=self.folder, env=environment, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, text=True, timeout=600)
+        assert process.returncode == 0, process.stdout
+        return process.stdout
+
+
+@pytest.fixture(scope='module')
+def elsewhere(source_tree, tmp_path_factory) -> Elsewhere:
+    """Our wheel, installed beside 300 scenes to train on."""
+    pytest.importorskip('ensurepip')
+    folder = tmp_path_factory.mktemp('elsewhere')
+    wheel = build(source_tree, 'build_wheel', folder / 'wheel')
+    place = Elsewhere(folder, wheel)
+    place.python(place.mim / 'tools/dataset_tools/make_scenes.py',
+                 '--num-val', '2')
+    return place
+
+
+@pytest.mark.timeout(1800)
+def test_installed_wheel_trains_outside_the_source_tree(elsewhere):
+    where = elsewhere.python('-c', 'import mmseg_ssl; print(mmseg_ssl)')
+    assert str(elsewhere.mim.parent) in where
+    output = elsewhere.python(
+        elsewhere.mim / 'tools/train.py',
+        elsewhere.mim / f'configs/supervised/{CONFIG}.py', '--work-dir',
+        'trained', '--cfg-options', *SHORT)
+    assert 'Iter(train) [2/2]' in output
+    assert (elsewhere.folder / 'trained/iter_2.pth').is_file()
+
+
+@pytest.mark.timeout(1800)
+def test_mim_trains_tests_and_searches(elsewhere):
+    """The commands of docs/install.md."""
+    pytest.importorskip('mim')
+    output = elsewhere.python(
+        '-m', 'mim', 'train', 'mmseg_ssl', f'{CONFIG}.py', '--cfg-options',
+        'data_root=data/scenes', *SHORT)
+    assert 'Iter(train) [2/2]' in output
+    assert 'Training finished successfully' in output
+    output = elsewhere.python(
+        '-m', 'mim', 'test', 'mmseg_ssl', f'{CONFIG}.py', '--checkpoint',
+        f'work_dirs/{CONFIG}/iter_2.pth', '--cfg-options',
+        'data_root=data/scenes')
+    assert 'mIoU' in output
+    output = elsewhere.python(
+        '-m', 'mim', 'search', 'mmseg_ssl', '--model', 'reco')
+    assert 'config id: reco-classmix' in output
 
 
 @pytest.mark.skipif(not is_installed('mmseg_ssl'),
