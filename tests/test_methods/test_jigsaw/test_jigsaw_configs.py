@@ -85,8 +85,11 @@ def test_transfer_starts_from_a_config_that_exists(path):
     else:
         proxy = CONFIG_DIR / (Path(start).parent.name + '.py')
         assert proxy in CONFIGS
-        kind = re.match(r'jigsaw-transfer-(.+?)(-freeze|_)', path.stem)[1]
+        kind, length = re.match(
+            r'jigsaw-transfer-(.+?)(?:-freeze.*?)?(?:-(\d+k))?_',
+            path.stem).groups()
         assert proxy.stem.startswith(f'jigsaw-{kind}_')
+        assert length is None or f'-{length}_' in proxy.stem
         weights = model_of(proxy).state_dict()
         own = model_of(path).backbone.state_dict()
         for name, value in own.items():

@@ -51,8 +51,8 @@ def setting(path: Path) -> tuple[int, int, int]:
 def test_configs_are_found():
     names = ' '.join(map(name_of, CONFIGS))
     assert len(TUNING) >= 15 and len(FINETUNING) >= 10
-    for part in ('random', 'n40_', 'n200', '-s2', 'r18', 'mbv2', 'camvid',
-                 'voc12aug', 'cityscapes', 'vgg16-grey', 'alexnet-grey'):
+    for part in ('random', 'n40_', 'n200', 'm21_', '-s2', 'r18', 'mbv2',
+                 'camvid', 'voc12aug', 'cityscapes', 'vgg16-grey', 'alexnet-grey'):
         assert part in names
 
 
@@ -63,7 +63,9 @@ def test_tuning_agrees_with_its_name(path):
     _, batch_size, thousands = setting(path)
     assert cfg.train_dataloader.batch_size == batch_size
     assert cfg.train_cfg.max_iters == 1000 * thousands
-    assert model.loss_triplet.margin == 2.1
+    small = re.search('msrc21|camvid', path.stem)
+    assert model.loss_triplet.margin == (
+        0.5 if small and '-m21' not in path.stem else 2.1)
     assert model.draw_triplets is (
         random_triplets if 'random' in path.stem else class_connected_triplets)
     assert max(cfg.model.patches.size_range) <= min(cfg.crop_size)
