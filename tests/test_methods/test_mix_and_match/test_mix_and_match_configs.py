@@ -52,7 +52,8 @@ def test_configs_are_found():
     names = ' '.join(map(name_of, CONFIGS))
     assert len(TUNING) >= 15 and len(FINETUNING) >= 10
     for part in ('random', 'n40_', 'n200', 'm21_', '-s2', 'r18', 'mbv2',
-                 'camvid', 'voc12aug', 'cityscapes', 'vgg16-grey', 'alexnet-grey'):
+                 'camvid', 'voc12aug', 'cityscapes', 'vgg16-grey',
+                 'alexnet-grey'):
         assert part in names
 
 
