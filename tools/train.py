@@ -56,7 +56,9 @@ def enable_amp(cfg: Config) -> None:
     """Turn on automatic mixed precision, or end with one line why not."""
     if get_device() in ('cpu', 'mps'):  # mps: what a Mac has
         sys.exit('--amp: mixed precision needs a GPU with CUDA and none is '
-                 'visible to PyTorch; run without --amp')
+                 'visible to PyTorch; run without --amp (on a CPU with '
+                 'bfloat16 units, with --cfg-options '
+                 'optim_wrapper.type=BFloat16OptimWrapper)')
     wrapper = cfg.optim_wrapper
     if wrapper.type not in ('OptimWrapper', 'AmpOptimWrapper'):
         sys.exit(f'--amp: optim_wrapper.type must be OptimWrapper, got '

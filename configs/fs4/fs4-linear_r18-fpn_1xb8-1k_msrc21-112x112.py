@@ -7,7 +7,7 @@ _base_ = [
 ]
 
 # ---- frequently modified ----
-trained_checkpoint = 'work_dirs/fs4_r18-fpn_1xb16-20e_msrc21-112x112/iter_420.pth'
+trained_checkpoint = 'work_dirs/fs4_r18-fpn_1xb16-10e_msrc21-112x112/iter_210.pth'
 lr = 1e-2
 
 train_dataloader = dict(dataset=dict(ann_file=''))

@@ -9,7 +9,7 @@ _base_ = [
     '../_base_/default_runtime.py',
 ]
 
-trained_checkpoint = 'work_dirs/picie-mocov2_r18-fpn_1xb16-20e_msrc21-112x112/iter_420.pth'
+trained_checkpoint = 'work_dirs/picie-mocov2_r18-fpn_1xb16-10e_msrc21-112x112/iter_210.pth'
 # what the encoder sees is as large in training as in evaluation
 crop_size = (112, 112)  # height, width
 image_scale = (2048, 112)

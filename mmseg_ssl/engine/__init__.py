@@ -1,3 +1,4 @@
+from mmseg_ssl.engine.bfloat16_optimizer import BFloat16OptimWrapper
 from mmseg_ssl.engine.epoch_loop import (
     ClusteringLoop,
     ResumableEpochLoop,
@@ -21,6 +22,7 @@ from mmseg_ssl.engine.joint_optimizers import (
 from mmseg_ssl.engine.loops import TeacherStudentValLoop
 
 __all__ = [
+    'BFloat16OptimWrapper',
     'ChannelsLastHook',
     'ClassRelationHook',
     'ClusteringLoop',

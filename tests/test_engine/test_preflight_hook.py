@@ -9,14 +9,16 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.runner import Runner, load_checkpoint
-from mmseg.registry import MODELS
+from mmseg.registry import HOOKS, MODELS
 from PIL import Image
 from torch import nn
 
 from mmseg_ssl.engine.hooks import preflight_hook
 from mmseg_ssl.engine.hooks.preflight_hook import (
+    PreflightHook,
     RefusedRun,
     check_checkpoint,
+    check_hooks,
     check_num_classes,
     compare_weights,
 )
@@ -321,6 +323,28 @@ class TestOwnModels:
         else:
             with pytest.raises(ValueError, match=lost):
                 check_checkpoint(model, str(path), 'predict')
+
+    @pytest.mark.parametrize('model, hook', [
+        ('MeanTeacher', 'MeanTeacherHook'), ('S4GAN', 'MeanTeacherHook'),
+        ('ReCo', 'MeanTeacherHook'), ('PiCIE', 'OfflineClusteringHook'),
+        ('FS4', 'OfflineClusteringHook'),
+        ('KMeansSegmentor', 'OfflineClusteringHook')])
+    def test_a_model_names_the_hooks_it_needs(self, model, hook):
+        name, model = model, MODELS.get(f'mmseg.{model}')
+        assert issubclass(model, nn.Module)
+        model = model.__new__(model)
+        with pytest.raises(ValueError, match=(
+                f"{name} learns nothing without {hook}: add "
+                rf"dict\(type='{hook}'\) to custom_hooks")):
+            check_hooks(model, [PreflightHook()])
+        own = type('Own', (HOOKS.get(f'mmseg.{hook}'), ), {})
+        check_hooks(model, [own.__new__(own)])
+
+    def test_a_run_without_its_hook_does_not_start(self, root, segmentor):
+        config = make_config(root)
+        config.model = dict(type='MeanTeacher', segmentor=segmentor)
+        with pytest.raises(RefusedRun, match='without MeanTeacherHook'):
+            run(config)
 
     @pytest.mark.parametrize('wrapped', [False, True])
     def test_prediction_needs_no_embedding(

@@ -51,8 +51,9 @@ class PreflightHook(Hook):
     3. images and label maps are readable and hold what they should
        (:func:`mmseg_ssl.datasets.checks.check_dataset`; a set of files that
        passed is remembered and not read again);
-    4. before training, what the model itself says of the data: a model may
-       have a method ``check_data(dataloader)``, which raises ValueError.
+    4. before training, what the model itself asks for: it may name hooks
+       without which it learns nothing in ``required_hooks``, and have a
+       method ``check_data(dataloader)``, which raises ValueError.
 
     Each failure is a :class:`RefusedRun` that names the file, key or value.
 
@@ -98,6 +99,8 @@ class PreflightHook(Hook):
         for loop in loops:
             check_num_classes(model, loop.dataloader.dataset)
         training = isinstance(runner._train_loop, BaseLoop)
+        if training:
+            check_hooks(model, runner.hooks)
         self._check_checkpoint(runner, model, training)
         if self.scan_files:
             leaves = {
@@ -136,6 +139,24 @@ def kept_random_state() -> Iterator[None]:
     finally:
         random.setstate(python)
         np.random.set_state(numpy)
+
+
+def check_hooks(model: nn.Module, hooks: Sequence[Hook]) -> None:
+    """See whether a model has the hooks that it names in ``required_hooks``.
+
+    Args:
+        model (nn.Module): Its ``required_hooks`` are names of classes.
+        hooks (Sequence[Hook]): Hooks of the run; subclasses count.
+
+    Raises:
+        ValueError: Names a hook that is not there.
+    """
+    there = {base.__name__ for hook in hooks for base in type(hook).__mro__}
+    for name in getattr(model, 'required_hooks', ()):
+        if name not in there:
+            raise ValueError(
+                f'{type(model).__name__} learns nothing without {name}: add '
+                f"dict(type='{name}') to custom_hooks")
 
 
 def check_num_classes(model: nn.Module, dataset: object) -> None:

@@ -83,6 +83,8 @@ class MeanTeacher(BaseSegmentor):
         init_cfg (dict, optional): Initialisation. Defaults to None.
     """
 
+    required_hooks = ('MeanTeacherHook', )  # see PreflightHook
+
     def __init__(self,
                  segmentor: ConfigType,
                  mixing: str | None = 'classmix',

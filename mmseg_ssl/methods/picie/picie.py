@@ -150,8 +150,7 @@ class PiCIE(PixelClustering):
         """
         refuse_padding(data_samples)
         views = self.make_views(inputs)
-        with torch.no_grad():
-            frozen = self.encode_views(self.snapshot, views)
+        frozen = self.encode_frozen(views)
         features = self.encode_views(self.encoder, views)
         losses = self.loss_by_clusters(features, frozen)
         losses.update(self.loss_by_images(features, data_samples))

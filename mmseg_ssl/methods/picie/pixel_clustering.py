@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from mmengine.dataset import BaseDataset
+from mmengine.device import get_device
 from mmengine.dist import all_reduce_params, get_world_size
 from mmseg.models.segmentors import BaseSegmentor
 from mmseg.models.utils import resize
@@ -45,14 +46,18 @@ class PixelClustering(BaseSegmentor):
             learn from (PiCIE+H: 100). Defaults to None.
         metric (str): 'cosine' or 'euclidean'. Defaults to 'cosine'.
         num_views (int): Views that are clustered. Defaults to 1.
+        snapshot_dtype (str, optional): 'bfloat16' or 'float16', which the
+            snapshot is autocast to; it gets no gradients, and centres are
+            compared in float32. Defaults to None: as the training.
         data_preprocessor (dict, optional): mmseg's ``SegDataPreProcessor``.
         test_cfg (dict, optional): ``view``: whose centroids predict, from 0.
             Defaults to ``dict(view=0)``.
         init_cfg (dict, optional): Initialisation.
     """
 
-    # PreflightHook: what prediction can do without
+    # PreflightHook: what prediction can do without, and training cannot
     training_only = ('snapshot', )
+    required_hooks = ('OfflineClusteringHook', )
 
     def __init__(self,
                  encoder: ConfigType,
@@ -61,6 +66,7 @@ class PixelClustering(BaseSegmentor):
                  over_clusters: int | None = None,
                  metric: str = 'cosine',
                  num_views: int = 1,
+                 snapshot_dtype: str | None = None,
                  data_preprocessor: OptConfigType = None,
                  test_cfg: OptConfigType = None,
                  init_cfg: OptConfigType = None) -> None:
@@ -78,6 +84,7 @@ class PixelClustering(BaseSegmentor):
                 f'test_cfg.view={self.test_cfg["view"]} is not one of the '
                 f'{num_views} views of {type(self).__name__} (from 0)')
         self.metric = metric
+        self.snapshot_dtype = _autocast_dtype(snapshot_dtype)
         self.encoder = MODELS.build(encoder)
         self.snapshot = copy.deepcopy(self.encoder).requires_grad_(False)
         # [head][view]; 20 iterations as in the released code
@@ -139,7 +146,15 @@ class PixelClustering(BaseSegmentor):
                       data_samples: SampleList) -> list[Tensor]:
         """Features of the snapshot, (B, D, h, w), for each view."""
         refuse_padding(data_samples)
-        return self.encode_views(self.snapshot, self.make_views(inputs))
+        return self.encode_frozen(self.make_views(inputs))
+
+    @torch.no_grad()
+    def encode_frozen(self, views: Any) -> list[Tensor]:
+        """Features (B, D, h, w) of each view, of the snapshot."""
+        if self.snapshot_dtype is None:
+            return self.encode_views(self.snapshot, views)
+        with torch.autocast(get_device(), self.snapshot_dtype):
+            return [x.float() for x in self.encode_views(self.snapshot, views)]
 
     def clusterings(self) -> list[tuple[str, int, MiniBatchKMeans]]:
         """Name, view and clustering of each number of clusters and view."""
@@ -235,6 +250,15 @@ class PixelClustering(BaseSegmentor):
                  inputs: Tensor,
                  data_samples: OptSampleList = None) -> Tensor:
         return self.encode_decode(inputs, [])
+
+
+def _autocast_dtype(name: str | None) -> torch.dtype | None:
+    """Look up a half precision by its name."""
+    known = {None: None, 'bfloat16': torch.bfloat16, 'float16': torch.float16}
+    if name not in known:
+        raise ValueError(f'snapshot_dtype={name!r} is none of '
+                         f'{", ".join(map(repr, known))}')
+    return known[name]
 
 
 def _is_new(norm: _BatchNorm) -> bool:

@@ -95,8 +95,8 @@ def test_pyramid_labels_are_those_that_are_read(path):
 
 
 @pytest.mark.parametrize('method, rest', [
-    ('fs4', 'r18-fpn_1xb16-20e_msrc21-112x112'),
-    ('fs4-one-label', 'r18-fpn_1xb16-20e_msrc21-112x112'),
+    ('fs4', 'r18-fpn_1xb16-10e_msrc21-112x112'),
+    ('fs4-one-label', 'r18-fpn_1xb16-10e_msrc21-112x112'),
     ('fs4-one-label', 'r50-fpn_1xb128-10e_coco-stuff27-320x320')])
 def test_the_numbers_of_clusters_of_the_paper_are_there(method, rest):
     found = {clusters_of_images(Config.fromfile(path))[0]

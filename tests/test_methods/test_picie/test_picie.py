@@ -127,6 +127,34 @@ def test_new_norms_are_settled(make_model, make_batch):
     assert model.settle_norms(pytest.fail(x) for x in data) == 0
 
 
+def test_snapshot_computes_in_half_precision(
+        make_model, make_batch, cluster):
+    """Its labels stay, and so does the precision of what is trained."""
+    model = make_model(snapshot_dtype='bfloat16')
+    batch = make_batch(8, 3, unlabeled=False)
+    cluster(model, batch)
+    views = model.make_views(
+        model.data_preprocessor(batch, training=True)['inputs'])
+    model.snapshot_dtype = None
+    exact = model.encode_frozen(views)
+    model.snapshot_dtype = torch.bfloat16
+    half = model.encode_frozen(views)
+    for view, (x, y) in enumerate(zip(half, exact)):
+        assert x.dtype == torch.float32
+        assert 1e-4 < (x - y).norm() / y.norm() < 0.05
+        same = model.label(x, view) == model.label(y, view)
+        assert same.float().mean() > 0.97
+    assert all(x.dtype == torch.float32
+               for x in model.encode_views(model.encoder, views))
+    assert model.loss(**model.data_preprocessor(batch, training=True))[
+        'loss_within'].dtype == torch.float32
+
+
+def test_unknown_precision_of_the_snapshot(make_model):
+    with pytest.raises(ValueError, match="'int8' is none of .*'bfloat16'"):
+        make_model(snapshot_dtype='int8')
+
+
 def test_labels_come_from_the_snapshot(make_model, make_batch, cluster):
     """Whatever the encoder becomes, the labels of an epoch stay."""
     model = make_model()

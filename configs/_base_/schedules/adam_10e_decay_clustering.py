@@ -1,8 +1,8 @@
-# 20 epochs of Adam, pixels clustered before each of them. The learning rate falls
+# 10 epochs of Adam, pixels clustered before each of them. The learning rate falls
 # to a tenth over the last quarter, so that the last score is not a lucky one.
 _base_ = './adam_10e_clustering.py'
-max_epochs = 20
-train_cfg = dict(max_epochs=max_epochs, val_interval=5)
+max_epochs = 10
+train_cfg = dict(val_interval=5)
 param_scheduler = [
     dict(
         type='LinearLR',

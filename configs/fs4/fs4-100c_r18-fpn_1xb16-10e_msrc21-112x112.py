@@ -1,6 +1,6 @@
-"""FS4 with 200 clusters of images."""
-_base_ = './fs4_r18-fpn_1xb16-20e_msrc21-112x112.py'
-global_clusters = 200
+"""FS4 with 100 clusters of images."""
+_base_ = './fs4_r18-fpn_1xb16-10e_msrc21-112x112.py'
+global_clusters = 100
 pyramid_dir = f'work_dirs/fs4-pyramid-mocov2-{global_clusters}_msrc21-112x112'
 unlabeled_pipeline = _base_.unlabeled_pipeline
 unlabeled_pipeline[1].label_file = f'{pyramid_dir}/labels.npz'

@@ -1,5 +1,5 @@
 """PiCIE with the context-aware embedding alone (ablation: CAE)."""
-_base_ = './fs4_r18-fpn_1xb16-20e_msrc21-112x112.py'
+_base_ = './fs4_r18-fpn_1xb16-10e_msrc21-112x112.py'
 # the images as they are, without global labels
 unlabeled_pipeline = [
     dict(type='LoadImageFromFile'),

@@ -1,8 +1,8 @@
 """PiCIE from scratch."""
 _base_ = [
     '../_base_/models/picie_r18-fpn.py',
-    '../_base_/datasets/msrc21_112x112_unlabeled.py',
-    '../_base_/schedules/adam_20e_clustering.py',
+    '../_base_/datasets/camvid_120x160_unlabeled.py',
+    '../_base_/schedules/adam_10e_decay_clustering.py',
     '../_base_/default_runtime.py',
 ]
 
