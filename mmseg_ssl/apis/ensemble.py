@@ -10,7 +10,10 @@ from mmseg.registry import MODELS
 from mmseg.utils import ConfigType, SampleList
 from torch import Tensor, nn
 
-from mmseg_ssl.engine.hooks.preflight_hook import check_checkpoint
+from mmseg_ssl.engine.hooks.preflight_hook import (
+    RefusedRun,
+    check_checkpoint,
+)
 
 
 @MODELS.register_module()
@@ -27,7 +30,7 @@ class SegmentorEnsemble(BaseModel):
             path of its ``checkpoint``.
 
     Raises:
-        ValueError: If members differ in their classes, or a checkpoint does
+        RefusedRun: If members differ in their classes, or a checkpoint does
             not fit its model.
     """
 
@@ -37,7 +40,7 @@ class SegmentorEnsemble(BaseModel):
         names = []
         for member in members:
             model = MODELS.build(member['model'])
-            check_checkpoint(model, member['checkpoint'], 'predict')
+            _check_member(model, member['checkpoint'])
             load_checkpoint(model, member['checkpoint'], map_location='cpu')
             self.members.append(model)
             names.append(member['checkpoint'])
@@ -49,11 +52,11 @@ class SegmentorEnsemble(BaseModel):
         first = self.members[0].out_channels
         for model, name, classes in zip(self.members, names, known):
             if model.out_channels != first:
-                raise ValueError(
+                raise RefusedRun(
                     f'an ensemble needs the same classes: {names[0]} predicts '
                     f'{first}, but {name} predicts {model.out_channels}')
             if classes and known[0] and classes != known[0]:
-                raise ValueError(
+                raise RefusedRun(
                     f'an ensemble needs the same classes: {names[0]} was '
                     f'trained on {known[0]}, but {name} on {classes}')
 
@@ -100,6 +103,14 @@ def _probabilities(logits: Tensor) -> Tensor:
     """Of logits (C, H, W); a single channel is one of two classes."""
     logits = logits.float()
     return logits.softmax(dim=0) if len(logits) > 1 else logits.sigmoid()
+
+
+def _check_member(model: nn.Module, checkpoint: str) -> None:
+    """See whether a member can predict, before any image is read."""
+    try:
+        check_checkpoint(model, checkpoint, 'predict')
+    except (OSError, ValueError) as error:
+        raise RefusedRun(f'member of the ensemble: {error}') from error
 
 
 def _classes(checkpoint: str) -> tuple[str, ...]:

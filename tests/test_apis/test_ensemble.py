@@ -2,6 +2,7 @@
 import copy
 import runpy
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -82,3 +83,7 @@ def test_through_the_tool(save_member, make_cfg, tmp_path, monkeypatch,
         str(tmp_path / 'out'), '--out', str(tmp_path / 'maps')])
     runpy.run_path(str(project_root / 'tools/test.py'))['main']()
     assert len(list((tmp_path / 'maps').glob('*.png'))) == 3
+    Path(paths[3]).write_text('no weights')
+    with pytest.raises(SystemExit, match=(
+            r'^test\.py: .*member of the ensemble: .*two\.pth is no check')):
+        runpy.run_path(str(project_root / 'tools/test.py'))['main']()

@@ -108,6 +108,12 @@ def test_checkpoints_that_cannot_be(tiny_config, call_main, tmp_path):
     bad.write_text('no weights')
     with pytest.raises(SystemExit, match=r'^train\.py: .*bad.pth is no check'):
         call_main('tools/train.py', tiny_config, *options, f'load_from={bad}')
+    transfer = [*options, 'model.type=TransferEncoderDecoder',
+                f'visualizer.name={tmp_path}/transfer']
+    with pytest.raises(SystemExit, match=(
+            r"^train\.py: transfer\.checkpoint='a/no\.pth' does not exist")):
+        call_main('tools/train.py', tiny_config, *transfer,
+                  'model.transfer.checkpoint=a/no.pth')
 
 
 @pytest.mark.skipif(get_device() != 'cpu', reason='there is a GPU')

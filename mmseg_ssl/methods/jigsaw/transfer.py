@@ -14,7 +14,11 @@ from mmseg_ssl.backbones.blocks import (
     load_blocks,
     modules_of_blocks,
 )
-from mmseg_ssl.engine.hooks.preflight_hook import read_checkpoint
+from mmseg_ssl.engine.hooks.preflight_hook import (
+    MissingFile,
+    RefusedRun,
+    read_checkpoint,
+)
 
 
 @MODELS.register_module()
@@ -41,12 +45,10 @@ class TransferEncoderDecoder(EncoderDecoder):
         **kwargs: Of :class:`mmseg.models.EncoderDecoder`.
 
     Raises:
-        FileNotFoundError: When weights are initialised, if there is no such
-            checkpoint.
         ValueError: If a block is unknown, both frozen and random, or frozen
-            without a checkpoint; if the backbone's blocks are not known; when
-            weights are initialised, if the checkpoint cannot be read or its
-            weights do not fit.
+            without a checkpoint; if the backbone's blocks are not known.
+        RefusedRun: When weights are initialised, if there is no such
+            checkpoint, it cannot be read or its weights do not fit.
     """
 
     def __init__(self, transfer: ConfigType, **kwargs: Any) -> None:
@@ -92,8 +94,10 @@ class TransferEncoderDecoder(EncoderDecoder):
         try:
             names = load_blocks(
                 self.backbone, self._proxy_weights(), self.transferred_blocks)
+        except MissingFile:
+            raise
         except ValueError as error:
-            raise ValueError(
+            raise RefusedRun(
                 f'transfer.checkpoint={self.proxy_checkpoint!r}, '
                 f'transfer.prefix={self.proxy_prefix!r}: {error}') from error
         print_log(
@@ -107,7 +111,7 @@ class TransferEncoderDecoder(EncoderDecoder):
         try:
             checkpoint = read_checkpoint(self.proxy_checkpoint)
         except FileNotFoundError as error:
-            raise FileNotFoundError(
+            raise MissingFile(
                 f'transfer.checkpoint={self.proxy_checkpoint!r} does not '
                 'exist: train the proxy task first, or set '
                 'model.transfer.checkpoint to its weights (None: start at '
