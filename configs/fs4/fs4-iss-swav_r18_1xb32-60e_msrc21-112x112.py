@@ -58,13 +58,14 @@ model = dict(
         in_channels=512,
         hid_channels=512,
         out_channels=128,
-        with_avg_pool=True),
+        with_avg_pool=True,
+        norm_cfg=dict(type='BN1d')),
     head=dict(
         type='SwAVHead',
         loss=dict(
             type='SwAVLoss',
             feat_dim=128,
-            num_prototypes=[num_prototypes],
+            num_prototypes=num_prototypes,
             epsilon=0.05,
             temperature=0.1,
             num_crops=num_crops)))

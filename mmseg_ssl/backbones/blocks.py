@@ -83,6 +83,9 @@ def check_blocks(blocks: Sequence[str], argument: str) -> None:
     Raises:
         ValueError: Names the argument, the unknown blocks and the known ones.
     """
+    if isinstance(blocks, str):
+        raise ValueError(f'{argument}: must be a list such as [{blocks}], not '
+                         f'{blocks!r}')
     unknown = [block for block in blocks if block not in BLOCKS]
     if unknown:
         raise ValueError(

@@ -106,6 +106,33 @@ def test_a_run_clusters_every_epoch(make_run_cfg):
     assert not list(Path(cfg.work_dir).rglob('*label*'))
 
 
+def test_weights_of_another_run_bring_no_clusters(make_run_cfg):
+    """Saved in its first epoch, whose number is that of the new run's."""
+    first = train(make_run_cfg(max_epochs=1))
+    path = str(Path(first.work_dir) / 'first.pth')
+    assert first.model.clustered_epoch == 0
+    torch.save(dict(state_dict=first.model.state_dict()), path)
+    second = train(make_run_cfg('second', max_epochs=1, load_from=path,
+                                log_level='INFO'))
+    log, = Path(second.work_dir).glob('*/*.log')
+    assert 'Clusters of view1_3 before epoch 1' in log.read_text()
+    assert not torch.equal(first.model.snapshot.backbone.conv1.weight,
+                           second.model.snapshot.backbone.conv1.weight)
+
+
+def test_clusters_are_of_the_precision_of_the_training(make_run_cfg):
+    seen = []
+    cfg = make_run_cfg(max_epochs=1)
+    cfg.optim_wrapper.type = 'BFloat16OptimWrapper'
+    cfg.experiment_name = cfg.visualizer.name = uuid.uuid4().hex
+    runner = Runner.from_cfg(cfg)
+    runner.model.snapshot.neck.register_forward_hook(
+        lambda module, inputs, output: seen.append(output.dtype))
+    runner.train()
+    # 4 batches of two views, in the clustering and in the training
+    assert seen == [torch.bfloat16] * 16
+
+
 def test_centroids_are_those_of_the_snapshots_features(make_run_cfg):
     """As few data: K-means on all pixels, of a fixed view."""
     calm = dict(

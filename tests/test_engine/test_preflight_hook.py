@@ -346,6 +346,18 @@ class TestOwnModels:
         with pytest.raises(RefusedRun, match='without MeanTeacherHook'):
             run(config)
 
+    def test_weights_to_start_from_are_there(self, root, trained):
+        config = make_config(root)
+        config.model.backbone.init_cfg = dict(
+            type='Pretrained', checkpoint='a/no.pth', prefix='backbone.')
+        with pytest.raises(RefusedRun, match=(
+                'backbone starts from a/no.pth, which does not exist: .* '
+                'model.backbone.init_cfg.checkpoint')):
+            run(config)
+        config.model.backbone.init_cfg.checkpoint = str(trained)
+        config.experiment_name += '_again'
+        run(config)
+
     @pytest.mark.parametrize('wrapped', [False, True])
     def test_prediction_needs_no_embedding(
             self, segmentor, trained, wrapped, warnings):

@@ -3,10 +3,11 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
-from mmseg.registry import MODELS
+from mmseg.registry import DATASETS, MODELS
 from PIL import Image
 
 from mmseg_ssl.datasets.scenes import paint_scene
+from mmseg_ssl.methods.jigsaw.illustration import solve
 
 TOOL = 'tools/analysis_tools/jigsaw_figure.py'
 CONFIG = """
@@ -88,6 +89,26 @@ def test_perfect_solution_is_put_back(prepare):
     assert torch.equal(cells, position)
     assert right.tolist() == [False] + 8 * [True]  # as the metric counts
     assert prob[0] < 0.01 and (prob[1:] > 0.99).all()
+
+
+def test_panels_of_a_solution(prepare, monkeypatch):
+    """Put back is the image; a wrong patch counts where it belongs."""
+    cfg = Config.fromfile(prepare(FCN)[0])
+    cfg.model.gap = 0
+    model = MODELS.build(cfg.model).eval()
+    sample = DATASETS.build(cfg.val_dataloader.dataset)[1]
+    position = model.fixed_puzzles([sample['data_samples']], 'cpu')[1][0]
+    logits = torch.full((9, 9), -9.)
+    logits[range(9), position] = 9.
+    monkeypatch.setattr(model, 'solve', lambda puzzles: logits[None])
+    (image, puzzle, restored, _), right = solve(model, sample)
+    assert right.tolist() == [1.] * 9
+    cut = image.pixels[:99, :96]
+    assert np.array_equal(restored.pixels, cut)
+    assert not np.array_equal(puzzle.pixels, cut)
+    logits[2] = -logits[2]
+    right = solve(model, sample)[1]
+    assert right[position[2]] == 0 and right.sum() == 8
 
 
 @pytest.mark.parametrize('model, images, message', [

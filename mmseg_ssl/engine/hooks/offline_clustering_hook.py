@@ -2,7 +2,7 @@
 import logging
 import random
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import islice
 from typing import Protocol
 
@@ -11,6 +11,7 @@ import torch
 from mmengine.dist import get_rank, is_main_process
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
+from mmengine.optim import OptimWrapper
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from mmengine.utils import ProgressBar
 from mmseg.registry import HOOKS
@@ -97,7 +98,7 @@ class OfflineClusteringHook(Hook):
         self.draw = draw
 
     def before_train(self, runner: Runner) -> None:
-        """Refuse what would fail later, or never end."""
+        """Refuse what would fail later; forget clusters of other runs."""
         if not isinstance(runner.train_loop, EpochBasedTrainLoop):
             raise TypeError(
                 'OfflineClusteringHook clusters once per epoch: train_cfg.type'
@@ -108,6 +109,9 @@ class OfflineClusteringHook(Hook):
             raise TypeError(
                 f'OfflineClusteringHook cannot cluster {type(model).__name__}:'
                 ' it needs a model with clusterings(), like PiCIE')
+        if runner.iter == 0:
+            # weights of load_from bring clusters of another encoder along
+            model.clustered_epoch.fill_(-1)
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Cluster, unless the checkpoint brought this epoch's clusters."""
@@ -146,7 +150,8 @@ class OfflineClusteringHook(Hook):
         num_batches = min(len(dataloader), self.max_batches or len(dataloader))
         bar = ProgressBar(num_batches) if is_main_process() else None
         for data in _batches(model, runner, num_batches):
-            features = model.view_features(**data)
+            with _precision_of_training(runner):
+                features = model.view_features(**data)
             rows = [x.permute(0, 2, 3, 1).flatten(0, 2) for x in features]
             for name, view, stream in streams:
                 with _explained(name, runner):
@@ -175,7 +180,7 @@ class OfflineClusteringHook(Hook):
                 runner.logger.log(
                     logging.WARNING,
                     f'{num_empty} of {len(counts)} clusters of {name} are '
-                    'empty and take no part in this epoch')
+                    'empty: their centres stay where they were')
         if self.draw and is_main_process():
             runner.visualizer.add_image(
                 'clusters', draw_cluster_sizes(sizes), step=runner.iter)
@@ -190,6 +195,14 @@ def _batches(model: Clusterable, runner: Runner,
 
 def _unwrap(model: nn.Module) -> nn.Module:
     return model.module if is_model_wrapper(model) else model
+
+
+def _precision_of_training(runner: Runner) -> AbstractContextManager:
+    """Autocast as the training does, which labels by the clusters."""
+    wrapper = getattr(runner, 'optim_wrapper', None)
+    if isinstance(wrapper, OptimWrapper):
+        return wrapper.optim_context(runner.model)
+    return nullcontext()  # nothing is trained
 
 
 @contextmanager

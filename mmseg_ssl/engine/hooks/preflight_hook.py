@@ -47,7 +47,8 @@ class PreflightHook(Hook):
     1. every decode head, auxiliary or nested, has as many classes as the
        datasets (:func:`check_num_classes`);
     2. the checkpoint to load or resume can be read and fits the model
-       (:func:`check_checkpoint`);
+       (:func:`check_checkpoint`), and files that parts of it start from are
+       there (:func:`check_pretrained`);
     3. images and label maps are readable and hold what they should
        (:func:`mmseg_ssl.datasets.checks.check_dataset`; a set of files that
        passed is remembered and not read again);
@@ -101,6 +102,7 @@ class PreflightHook(Hook):
         training = isinstance(runner._train_loop, BaseLoop)
         if training:
             check_hooks(model, runner.hooks)
+            check_pretrained(model)
         self._check_checkpoint(runner, model, training)
         if self.scan_files:
             leaves = {
@@ -157,6 +159,28 @@ def check_hooks(model: nn.Module, hooks: Sequence[Hook]) -> None:
             raise ValueError(
                 f'{type(model).__name__} learns nothing without {name}: add '
                 f"dict(type='{name}') to custom_hooks")
+
+
+def check_pretrained(model: nn.Module) -> None:
+    """See whether the files are there that parts of a model start from.
+
+    Args:
+        model (nn.Module): Parts may have an ``init_cfg`` of type Pretrained.
+
+    Raises:
+        FileNotFoundError: Names the part and its file.
+    """
+    for name, module in model.named_modules():
+        cfg = getattr(module, 'init_cfg', None)
+        if not isinstance(cfg, dict) or cfg.get('type') != 'Pretrained':
+            continue
+        path = cfg['checkpoint']
+        if '://' not in path and not Path(path).expanduser().is_file():
+            raise FileNotFoundError(
+                f'{name or "the model"} starts from {path}, which does not '
+                'exist: train that first, or name other weights in '
+                f'{".".join(filter(None, ["model", name]))}.'
+                'init_cfg.checkpoint')
 
 
 def check_num_classes(model: nn.Module, dataset: object) -> None:

@@ -27,6 +27,7 @@ from mmengine.logging import print_log
 from mmengine.model import BaseModule
 from mmengine.runner import CheckpointLoader
 from mmengine.utils import ProgressBar
+from mmpretrain.models.necks import SwAVNeck
 from mmseg.registry import MODELS
 from mmseg.utils import ConfigType, OptConfigType
 from torch import Tensor
@@ -52,9 +53,9 @@ class PooledFeatures(BaseModule):
     Args:
         backbone (dict): Config of the backbone, with its ``init_cfg``.
         neck (dict, optional): Config of the projector, which pools itself
-            (e.g. ``mmpretrain.MoCoV2Neck``): its output is taken, as in the
-            paper's appendix. Without it, the last map of the backbone is
-            averaged, as in its section 4.2.
+            (``mmpretrain.MoCoV2Neck``, ``mmpretrain.SwAVNeck``): its output
+            is taken, as in the paper's appendix. Without it, the last map of
+            the backbone is averaged, as in its section 4.2.
         mean (Sequence[float]): Of the images, RGB.
         std (Sequence[float]): Of the images, RGB.
         init_cfg (dict, optional): Initialisation.
@@ -76,8 +77,12 @@ class PooledFeatures(BaseModule):
     def forward(self, images: Tensor) -> Tensor:
         """RGB images (B, 3, H, W) in 0..255 -> features (B, D)."""
         features = self.backbone((images.float() - self.mean) / self.std)
-        pooled = (features[-1].mean((2, 3)) if self.neck is None
-                  else self.neck(features[-1:])[-1])
+        if self.neck is None:
+            pooled = features[-1].mean((2, 3))
+        elif isinstance(self.neck, SwAVNeck):  # maps of each size of crops
+            pooled = self.neck([features[-1:]])
+        else:
+            pooled = self.neck(features[-1:])[-1]
         return F.normalize(pooled.flatten(1))
 
 
@@ -199,14 +204,20 @@ class FeatureCache:
                 'folder, or delete this one')
 
     def shards(self) -> list[tuple[Path, range]]:
-        """Files of this process, and the images in them."""
+        """Files of this process, and the images in them.
+
+        In the order of the data set from process to process, so that K-means
+        starts as it does in one.
+        """
         rank, world_size = get_dist_info()
         total = len(self.dataset)
-        return [
+        shards = [
             (self.folder / f'features_{start:09d}.pth',
              range(start, min(start + self.shard_size, total)))
             for start in range(0, total, self.shard_size)
-        ][rank::world_size]
+        ]
+        return shards[rank * len(shards) // world_size:
+                      (rank + 1) * len(shards) // world_size]
 
     @torch.no_grad()
     def fill(self, batch_size: int = 32, num_workers: int = 2) -> None:

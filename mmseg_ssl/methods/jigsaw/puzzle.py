@@ -10,6 +10,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from mmseg_ssl.sampling import sampling_dtype
+
 
 def patch_size(image_size: Sequence[int], grid: int) -> tuple[int, int]:
     """Height and width of one patch in pixels.
@@ -43,7 +45,8 @@ def random_positions(batch_size: int,
         Tensor: Shape (B, grid * grid), int64, each row a permutation.
     """
     num_movable = grid * grid - 1
-    noise = torch.rand((batch_size, num_movable), dtype=torch.float64,
+    noise = torch.rand((batch_size, num_movable),
+                       dtype=sampling_dtype(torch.device(device)),
                        device=device, generator=generator)
     order = noise.argsort(dim=1)
     centre = num_movable // 2

@@ -56,19 +56,20 @@ class TransferEncoderDecoder(EncoderDecoder):
         transfer = dict(transfer)
         self.proxy_checkpoint = transfer.pop('checkpoint', None)
         self.proxy_prefix = transfer.pop('prefix', 'backbone.')
-        self.frozen_blocks = tuple(transfer.pop('freeze', ()))
-        self.random_blocks = tuple(transfer.pop('random', ()))
+        freeze = transfer.pop('freeze', ())
+        random = transfer.pop('random', ())
         if transfer:
             raise ValueError(
                 f'transfer: unknown keys {sorted(transfer)}; use checkpoint, '
                 'prefix, freeze and random')
+        check_blocks(freeze, 'transfer.freeze')
+        check_blocks(random, 'transfer.random')
+        self.frozen_blocks, self.random_blocks = tuple(freeze), tuple(random)
         self._check()
         for module in modules_of_blocks(self.backbone, self.frozen_blocks):
             module.requires_grad_(False)
 
     def _check(self) -> None:
-        check_blocks(self.frozen_blocks, 'transfer.freeze')
-        check_blocks(self.random_blocks, 'transfer.random')
         both = sorted({*self.frozen_blocks} & {*self.random_blocks})
         if both:
             raise ValueError(

@@ -88,6 +88,11 @@ class PiCIE(PixelClustering):
                  **kwargs: Any) -> None:
         super().__init__(encoder, channels, num_views=self.num_views,
                          **kwargs)
+        if self.metric != 'cosine':
+            raise ValueError(
+                f'{type(self).__name__} learns by cosines, and metric='
+                f'{self.metric!r} would label by something else: leave it out '
+                '(KMeansSegmentor takes any)')
         if temperature <= 0:
             raise ValueError(f'temperature must be > 0, not {temperature}')
         self.view_size = tuple(view_size)

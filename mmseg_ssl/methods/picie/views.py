@@ -16,6 +16,9 @@ class Geometry(NamedTuple):
     def apply(self, x: Tensor, size: tuple[int, int]) -> Tensor:
         """Transform maps of any resolution.
 
+        Half precision is left for float32, also under autocast: bfloat16
+        rounds places by up to 1/256 of half the image.
+
         Args:
             x (Tensor): Shape (B, C, h, w).
             size (tuple[int, int]): Height and width of the result.
@@ -23,10 +26,14 @@ class Geometry(NamedTuple):
         Returns:
             Tensor: Shape ``(B, C, *size)``.
         """
-        grid = F.affine_grid(
-            self.theta.to(x), [len(x), x.size(1), *size], align_corners=False)
-        return F.grid_sample(
-            x, grid, padding_mode='border', align_corners=False)
+        if x.dtype in (torch.float16, torch.bfloat16):
+            x = x.float()
+        with torch.autocast(x.device.type, enabled=False):
+            grid = F.affine_grid(self.theta.to(x),
+                                 [len(x), x.size(1), *size],
+                                 align_corners=False)
+            return F.grid_sample(
+                x, grid, padding_mode='border', align_corners=False)
 
 
 class RandomGeometry(nn.Module):

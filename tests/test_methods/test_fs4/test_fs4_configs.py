@@ -11,6 +11,7 @@ from mmengine.runner import Runner
 from mmpretrain.registry import MODELS as PRETRAIN_MODELS
 from mmseg.registry import DATASETS, MODELS
 
+from mmseg_ssl.engine.environment import revert_sync_bn
 from mmseg_ssl.methods.fs4 import build_network, make_pyramid_labels
 
 CONFIG_DIR = Path(__file__).resolve().parents[3] / 'configs'
@@ -190,6 +191,28 @@ def test_pretraining_builds(path):
         assert norm.group_size < batch_size
 
 
+@pytest.mark.parametrize('path', PRETRAINING, ids=name_of)
+def test_pretraining_takes_a_step(path):
+    """On small crops, one list of images for each size of them."""
+    cfg = Config.fromfile(path)
+    revert_sync_bn(cfg)
+    cfg.model.backbone.depth = 18
+    if cfg.model.type == 'MoCo':
+        cfg.model.backbone.norm_cfg.group_size = 8
+    cfg.model.neck.in_channels = 512
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        model = PRETRAIN_MODELS.build(cfg.model)
+    model.train()
+    sizes = [48] * 2 + [32] * 4 if cfg.model.type == 'SwAV' else [48] * 2
+    crops = [torch.randn(16, 3, size, size) for size in sizes]
+    loss = sum(model(crops, None, mode='loss').values())
+    loss.backward()
+    assert torch.isfinite(loss)
+    for name in ('conv1', 'layer4.1.conv2'):
+        grad = model.backbone.get_submodule(name).weight.grad
+        assert torch.isfinite(grad).all() and grad.abs().sum() > 0
+
+
 def test_weights_of_pretraining_fit(tmp_path):
     """What MoCo v2 ends with is where FS4 and its labels start from."""
     cfg = Config.fromfile(PRETRAINING[0])
@@ -247,7 +270,7 @@ def test_evaluated_encoders_are_those_that_were_trained():
 
 def test_small_trainings_are_saved_calmed_and_in_step():
     small = [path for path in CLUSTERING
-             if re.search('_1xb16-(16|20)e_', path.stem)]
+             if re.search('_1xb16-10e_', path.stem)]
     assert len(small) >= 18
     for path in small:
         cfg = Config.fromfile(path)

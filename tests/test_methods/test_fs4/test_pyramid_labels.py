@@ -201,12 +201,19 @@ def test_prototypes_are_grouped(dataset, tmp_path):
              centres=dict(path=path, key='w'))
 
 
-def test_projector_features(dataset, tmp_path):
+@pytest.mark.parametrize('neck, options', [
+    ('MoCoV2Neck', {}), ('SwAVNeck', dict(norm_cfg=dict(type='BN1d')))])
+def test_projector_features(dataset, tmp_path, neck, options):
     network = PooledFeatures(BACKBONE, neck=dict(
-        type='mmpretrain.MoCoV2Neck', in_channels=32, hid_channels=16,
-        out_channels=8, with_avg_pool=True))
+        type=f'mmpretrain.{neck}', in_channels=32, hid_channels=16,
+        out_channels=8, with_avg_pool=True, **options))
     labels = make(network, dataset, tmp_path / 'out')
     assert labels.centroids.shape == (3, 8)
+    # every image has a feature of its own
+    images = torch.randint(256, (4, 3, 32, 32)).float()
+    features = network.eval()(images)
+    assert features.shape == (4, 8) and len(features.unique(dim=0)) == 4
+    torch.testing.assert_close(network(images[2:3]), features[2:3])
 
 
 def test_bad_input(dataset, network, tmp_path):
@@ -225,28 +232,32 @@ def test_bad_input(dataset, network, tmp_path):
         make(network, build_dataset(tmp_path / 'images'), tmp_path / 'd')
 
 
-def _label_in_process(rank: int, root: Path) -> None:
+def _label_in_process(rank: int, root: Path, options: dict) -> None:
     """One of two processes: what it ends with goes to disk."""
     dist.init_process_group(
         'gloo', init_method=f'file://{root}/store', rank=rank, world_size=2)
     torch.manual_seed(0)
     labels = make(
         PooledFeatures(BACKBONE), build_dataset(root / 'images'),
-        root / 'two', shard_size=2,
-        centres=dict(path=str(root / 'centres.pth'), key='w'))
+        root / 'two', shard_size=2, **options)
     np.save(root / f'labels{rank}.npy', labels.labels)
     dist.destroy_process_group()
 
 
-def test_two_processes_label_as_one(dataset, tmp_path):
+@pytest.mark.parametrize('centres', ['K-means', 'prototypes'])
+def test_two_processes_label_as_one(dataset, tmp_path, centres):
     """Each its share; the grouping of prototypes is shared, too."""
-    torch.save({'w': torch.randn(9, 32)}, tmp_path / 'centres.pth')
+    options = {}
+    if centres == 'prototypes':
+        torch.save({'w': torch.randn(9, 32)}, tmp_path / 'centres.pth')
+        options = dict(centres=dict(
+            path=str(tmp_path / 'centres.pth'), key='w'))
     multiprocessing.start_processes(
-        _label_in_process, (tmp_path, ), nprocs=2, start_method='fork')
+        _label_in_process, (tmp_path, options), nprocs=2,
+        start_method='fork')
     torch.manual_seed(0)
     one = make(PooledFeatures(BACKBONE), dataset, tmp_path / 'one',
-               shard_size=2,
-               centres=dict(path=str(tmp_path / 'centres.pth'), key='w'))
+               shard_size=2, **options)
     two = PyramidLabels.load(str(tmp_path / 'two/labels.npz'))
     for labels in (two.labels, np.load(tmp_path / 'labels0.npy'),
                    np.load(tmp_path / 'labels1.npy')):

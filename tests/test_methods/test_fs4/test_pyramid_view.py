@@ -38,8 +38,8 @@ def test_boxes():
     assert np.array_equal(views[0], image)
     assert np.array_equal(
         np.block([[views[1], views[2]], [views[3], views[4]]]), image)
-    assert views[5].shape == (4, 6) or views[5].shape == (3, 5) or True
-    assert views[5].mean() == pytest.approx(image.mean(), abs=6)
+    image = np.arange(8 * 12).reshape(8, 12)
+    assert np.array_equal(crop_view(image, 5), image[2:6, 3:9])
     for shape in ((7, 9), (2, 2), (213, 320)):
         quarters = [crop_view(np.zeros(shape), v) for v in range(1, 5)]
         assert sum(q.size for q in quarters) == shape[0] * shape[1]

@@ -98,6 +98,22 @@ def test_transfer_starts_from_a_config_that_exists(path):
         DATASETS.get(cfg.dataset_type).METAINFO['classes'])
 
 
+def test_puzzles_start_from_the_end_of_a_config_that_exists():
+    starts = 0
+    for path in CONFIGS:
+        start = read(path).model.backbone.get('init_cfg')
+        if 'transfer' in path.stem or not start:
+            continue
+        proxy = CONFIG_DIR / (Path(start.checkpoint).parent.name + '.py')
+        assert Path(start.checkpoint).name == (
+            f'iter_{read(proxy).train_cfg.max_iters}.pth')
+        weights = model_of(proxy).state_dict()
+        for name, value in model_of(path).backbone.state_dict().items():
+            assert weights[start.prefix + name].shape == value.shape, name
+        starts += 1
+    assert starts == 1  # 5x5-60-from-3x3
+
+
 def test_cells_of_table_2_freeze_what_they_are_called():
     cells = {}
     for path in CONFIGS:

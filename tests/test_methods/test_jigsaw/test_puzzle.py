@@ -86,6 +86,17 @@ def test_every_permutation_is_as_likely():
         assert chisquare([seen[cells] for cells in possible]).pvalue > 1e-3
 
 
+def test_even_and_odd_permutations_are_as_likely():
+    """Which counts of a few cells do not tell."""
+    num_samples = 20_000
+    _, position = shuffle_patches(
+        torch.zeros(num_samples, 1, 3, 3, dtype=torch.uint8), 3, seeded(2))
+    later, earlier = torch.tril_indices(9, 9, -1)
+    inversions = (position[:, earlier] > position[:, later]).sum(dim=1)
+    even = int((inversions % 2 == 0).sum())
+    assert chisquare([even, num_samples - even]).pvalue > 1e-3
+
+
 def test_a_generator_decides_everything():
     images = torch.rand(4, 3, 15, 15)
     first = shuffle_patches(images, 5, seeded(3))

@@ -112,6 +112,8 @@ def test_resuming_comes_after_the_transfer(make, checkpoint):
 @pytest.mark.parametrize('transfer, message', [
     (dict(freeze=['block6']),
      r"transfer.freeze: unknown blocks \['block6'\]; use some of block1, "),
+    (dict(freeze='block1'),
+     r"transfer.freeze: must be a list such as \[block1\], not 'block1'"),
     (dict(random=['layer1']),
      r"transfer.random: unknown blocks \['layer1'\]; use some of block1, "),
     (dict(freeze=['block1', 'block2'], random=['block2']),

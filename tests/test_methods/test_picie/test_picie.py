@@ -150,6 +150,13 @@ def test_snapshot_computes_in_half_precision(
         'loss_within'].dtype == torch.float32
 
 
+@pytest.mark.parametrize('method', ['PiCIE', 'MDC', 'FS4'])
+def test_labels_and_losses_compare_alike(make_model, method):
+    with pytest.raises(ValueError, match=(
+            f"{method} learns by cosines, and metric='euclidean' would")):
+        make_model(type=method, metric='euclidean')
+
+
 def test_unknown_precision_of_the_snapshot(make_model):
     with pytest.raises(ValueError, match="'int8' is none of .*'bfloat16'"):
         make_model(snapshot_dtype='int8')

@@ -77,6 +77,17 @@ def test_a_known_crop():
         result[0, 0], torch.tensor([7., 6, 5, 4]).expand(2, 4))
 
 
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
+def test_half_precision_does_not_move_things(dtype):
+    """Nor does autocast: places are those of float32."""
+    geometry = RandomGeometry()(16, CPU)
+    ramp = torch.arange(256.).expand(16, 1, 4, 256)  # exact in 8 bits
+    expected = geometry.apply(ramp, (4, 256))
+    with torch.autocast('cpu', dtype):
+        for x in (ramp, ramp.to(dtype)):
+            assert torch.equal(geometry.apply(x, (4, 256)), expected)
+
+
 def test_gradients_flow_through_the_geometry():
     features = torch.rand(2, 2, 4, 4, dtype=torch.float64, requires_grad=True)
     geometry = RandomGeometry()(2, CPU)

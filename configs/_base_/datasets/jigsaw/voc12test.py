@@ -3,7 +3,7 @@
 _base_ = './camvid_180x240.py'
 data_root = 'data/VOCdevkit_test/VOC2012'
 val_root = 'data/VOCdevkit/VOC2012'
-image_scale = (2048, 450)  # bounds of the longer and the shorter side
+image_scale = (100000, 450)  # bounds of the longer and the shorter side
 crop_size = (450, 450)
 
 train_pipeline = [

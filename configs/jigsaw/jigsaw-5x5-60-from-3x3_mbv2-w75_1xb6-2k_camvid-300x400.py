@@ -1,13 +1,17 @@
-"""5x5 puzzles whose patches are as large as those of the 3x3 puzzles.
+"""5x5 puzzles with patches as large as those of 3x3 puzzles, solved before.
 
-What the paper's 5x5, 192 are to its 5x5, 115: larger crops, and so many fewer
-of them in a batch that it has as many pixels.
+As the paper's 5x5, 192: larger crops, and so many fewer of them in a batch that
+it has as many pixels. The backbone starts from the 3x3 puzzles.
 """
 _base_ = './jigsaw-5x5_mbv2-w75_1xb16-2k_camvid-180x240.py'
 # ---- frequently modified ----
 image_scale = (400, 300)  # width, height
 crop_size = (300, 300)
-max_iters = 3000
+# None: from scratch
+start = dict(
+    type='Pretrained',
+    checkpoint='work_dirs/jigsaw-3x3_mbv2-w75_1xb16-2k_camvid-180x240/iter_2000.pth',
+    prefix='backbone.')
 
 train_pipeline = [
     dict(type='LoadImageFromFile'),
@@ -22,10 +26,8 @@ test_pipeline = [
     dict(type='CenterCrop', crop_size=crop_size),
     dict(type='PackSegInputs'),
 ]
-model = dict(data_preprocessor=dict(size=crop_size))
+model = dict(
+    data_preprocessor=dict(size=crop_size), backbone=dict(init_cfg=start))
 train_dataloader = dict(batch_size=6, dataset=dict(pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader
-train_cfg = dict(max_iters=max_iters)
-param_scheduler = _base_.param_scheduler
-param_scheduler[0].end = max_iters
