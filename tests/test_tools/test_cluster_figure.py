@@ -77,6 +77,20 @@ def test_clusters_look_like_their_classes(trained, tmp_path, call_main,
             share_of(truth, colour), abs=0.06)
 
 
+def test_without_images_of_the_data_set(trained, tmp_path, call_main):
+    config, checkpoint, *_ = trained
+    pictures = []
+    for name, options in (('all', ()), ('own', ('--predictions-only', ))):
+        out = tmp_path / f'{name}.png'
+        call_main(TOOL, config, checkpoint, '--out', out, '--num', 1, *options)
+        with Image.open(out) as image:
+            pictures.append(np.asarray(image.convert('RGB')))
+    whole, alone = pictures
+    assert alone.shape[1] < 0.6 * whole.shape[1]
+    for colour in ((250, 0, 0), (0, 250, 0), (0, 0, 250)):
+        assert share_of(alone, colour) > 0.05
+
+
 def test_a_column_behind_a_crf(trained, tmp_path, call_main):
     pytest.importorskip('pydensecrf', reason='pip install pydensecrf2, which '
                         'needs a C++ compiler')

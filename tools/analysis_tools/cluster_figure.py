@@ -51,6 +51,9 @@ def parse_args() -> argparse.Namespace:
         '--crf', action='store_true', help='a column behind a dense CRF, with '
         'the options in crf_model of the config')
     parser.add_argument(
+        '--predictions-only', action='store_true',
+        help='without image and truth, for data sets that may not be shown')
+    parser.add_argument(
         '--cfg-options', nargs='+', action=CfgOptionsAction,
         metavar='KEY=VALUE',
         help='override config entries, e.g. data_root=DIR')
@@ -96,16 +99,17 @@ def main() -> None:
     except (FileNotFoundError, ImportError, ValueError) as error:
         sys.exit(f'cluster_figure.py: {error}')
     palette = dataset.metainfo['palette']
-    rows = [painted_row(painted, sample, palette)
+    first = TITLES.index('clusters as classes') if args.predictions_only else 0
+    titles = [*TITLES[first:], *(['and a dense CRF'] if refined else [])]
+    rows = [painted_row(painted, sample, palette)[first:]
             for sample in painted.predictions]
     for row, labels in zip(rows, refined):
         row.append(label_panel(labels, palette))
-    maps = [sample.gt_sem_seg.data[0] for sample in painted.predictions]
-    maps += [painted.classes(sample) for sample in painted.predictions]
-    save_panels(
-        rows, [*TITLES, 'and a dense CRF'] if refined else TITLES, args.out,
-        class_swatches([*maps, *refined], dataset.metainfo['classes'],
-                       palette))
+    maps = [painted.classes(sample) for sample in painted.predictions]
+    if not args.predictions_only:
+        maps += [sample.gt_sem_seg.data[0] for sample in painted.predictions]
+    save_panels(rows, titles, args.out, class_swatches(
+        [*maps, *refined], dataset.metainfo['classes'], palette))
     print(f'accuracy {painted.scores["aAcc"]:.2f} %, mean IoU '
           f'{painted.scores["mIoU"]:.2f} % of {len(dataset)} images; '
           f'{args.out}')
