@@ -6,6 +6,9 @@ a pass that labels, with a label file per image and view, then training, which
 reads them and replays the augmentations. Both have the same network, images,
 augmentation code and K-means, so what differs is the passes and the files.
 
+``--max-batches`` and ``--cfg-options model.snapshot_dtype=bfloat16`` are for
+ours; the released algorithm clusters all images, in the training's precision.
+
 Each runs in a process of its own; the order is changed between repeats.
 Prints the seconds of clustering (and labelling) and of training, the ratio of
 their sums, bytes of label files and the peak memory of the process.
@@ -58,6 +61,8 @@ def parse_args() -> argparse.Namespace:
                         help='paint so many images instead of reading '
                         "the config's (JPEG, 320x213)")
     parser.add_argument('--repeats', type=int, default=3)
+    parser.add_argument('--max-batches', type=int,
+                        help='ours clusters so many batches only')
     parser.add_argument('--workers', type=int, default=0,
                         help='processes that load images')
     parser.add_argument('--cfg-options', nargs='+', action=CfgOptionsAction,
@@ -107,7 +112,8 @@ def timed(function: Callable[[], None]) -> float:
     return time.perf_counter() - start
 
 
-def ours(runner: Runner, folder: Path) -> tuple[float, float]:
+def ours(runner: Runner, folder: Path,
+         args: argparse.Namespace) -> tuple[float, float]:
     """Seconds of clustering and of training."""
     model = runner.model
 
@@ -116,7 +122,7 @@ def ours(runner: Runner, folder: Path) -> tuple[float, float]:
         for batch in runner.train_loop.dataloader:
             model.train_step(batch, runner.optim_wrapper)
 
-    hook = OfflineClusteringHook(draw=False)
+    hook = OfflineClusteringHook(max_batches=args.max_batches, draw=False)
     return timed(lambda: hook.before_train_epoch(runner)), timed(train)
 
 
@@ -183,7 +189,8 @@ class Released:
             self.runner.optim_wrapper.update_params(loss)
 
 
-def released(runner: Runner, folder: Path) -> tuple[float, float]:
+def released(runner: Runner, folder: Path,
+             args: argparse.Namespace) -> tuple[float, float]:
     """Seconds of clustering and labelling, and of training."""
     passes = Released(runner, folder)
     return timed(passes.cluster_and_label), timed(passes.train)
@@ -196,7 +203,7 @@ def measure(args: argparse.Namespace) -> dict[str, float]:
         labels = Path(folder) / 'labels'
         labels.mkdir()
         runner = build(args, Path(folder))
-        cluster, train = globals()[args.one](runner, labels)
+        cluster, train = globals()[args.one](runner, labels, args)
         files = sum(path.stat().st_size for path in labels.iterdir())
     memory = (torch.cuda.max_memory_allocated() / 2**20
               if torch.cuda.is_available() else peak_process_memory())
