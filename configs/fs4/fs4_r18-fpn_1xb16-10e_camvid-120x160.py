@@ -1,6 +1,6 @@
 """FS4 from MoCo v2 on the same images, whose features also give the labels.
 
-Before it: fs4-iss-mocov2_r18_1xb32-80e_camvid-120x160.py, and
+Before it: fs4-iss-mocov2_r18_1xb32-40e_camvid-120x160.py, and
 tools/dataset_tools/make_pyramid_labels.py with this config.
 """
 _base_ = [
@@ -11,7 +11,7 @@ _base_ = [
 ]
 
 # ---- frequently modified ----
-iss_checkpoint = 'work_dirs/fs4-iss-mocov2_r18_1xb32-80e_camvid-120x160/epoch_80.pth'
+iss_checkpoint = 'work_dirs/fs4-iss-mocov2_r18_1xb32-40e_camvid-120x160/epoch_40.pth'
 global_clusters = 25  # of images and their parts; the paper: 50
 pyramid_dir = f'work_dirs/fs4-pyramid-mocov2-{global_clusters}_camvid-120x160'
 lr = 3e-4  # a third of the paper's, so that what MoCo v2 learned is not lost

@@ -5,7 +5,7 @@ _base_ = ['../_base_/models/mocov2_r18.py', '../_base_/iss_runtime.py']
 data_root = 'data/camvid'
 view_size = 128  # of the square crops
 batch_size = 32
-max_epochs = 80
+max_epochs = 40
 lr = 0.03
 
 view_pipeline = [
