@@ -7,7 +7,7 @@ _base_ = [
 ]
 
 # ---- frequently modified ----
-trained_checkpoint = 'work_dirs/fs4_r18-fpn_1xb16-10e_camvid-120x160/iter_230.pth'
+trained_checkpoint = 'work_dirs/fs4_r18-fpn_1xb16-5e_camvid-120x160/iter_115.pth'
 lr = 1e-2
 
 train_dataloader = dict(dataset=dict(ann_file=''))

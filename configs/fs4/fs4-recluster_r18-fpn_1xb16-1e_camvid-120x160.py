@@ -9,7 +9,7 @@ _base_ = [
     '../_base_/default_runtime.py',
 ]
 
-trained_checkpoint = 'work_dirs/fs4_r18-fpn_1xb16-10e_camvid-120x160/iter_230.pth'
+trained_checkpoint = 'work_dirs/fs4_r18-fpn_1xb16-5e_camvid-120x160/iter_115.pth'
 # what the encoder sees is as large in training as in evaluation
 crop_size = (120, 160)  # height, width
 image_scale = (160, 120)

@@ -6,7 +6,7 @@ tools/dataset_tools/make_pyramid_labels.py with this config.
 _base_ = [
     '../_base_/models/fs4_r18-fpn_small.py',
     '../_base_/datasets/camvid_120x160_unlabeled.py',
-    '../_base_/schedules/adam_10e_decay_clustering.py',
+    '../_base_/schedules/adam_5e_decay_clustering.py',
     '../_base_/default_runtime.py',
 ]
 

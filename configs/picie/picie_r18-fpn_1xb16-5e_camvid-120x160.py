@@ -2,7 +2,7 @@
 _base_ = [
     '../_base_/models/picie_r18-fpn.py',
     '../_base_/datasets/camvid_120x160_unlabeled.py',
-    '../_base_/schedules/adam_10e_decay_clustering.py',
+    '../_base_/schedules/adam_5e_decay_clustering.py',
     '../_base_/default_runtime.py',
 ]
 
