@@ -103,7 +103,7 @@ def test_panels_of_a_solution(prepare, monkeypatch):
     monkeypatch.setattr(model, 'solve', lambda puzzles: logits[None])
     (image, puzzle, restored, _), right = solve(model, sample)
     assert right.tolist() == [1.] * 9
-    cut = image.pixels[:99, :96]
+    cut = image.pixels[:96, :99]  # three cells of 32 and 33 pixels
     assert np.array_equal(restored.pixels, cut)
     assert not np.array_equal(puzzle.pixels, cut)
     logits[2] = -logits[2]
