@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 from mmengine.dataset import BaseDataset
-from mmengine.device import get_device
 from mmengine.dist import all_reduce_params, get_world_size
 from mmseg.models.segmentors import BaseSegmentor
 from mmseg.models.utils import resize
@@ -153,7 +152,8 @@ class PixelClustering(BaseSegmentor):
         """Features (B, D, h, w) of each view, of the snapshot."""
         if self.snapshot_dtype is None:
             return self.encode_views(self.snapshot, views)
-        with torch.autocast(get_device(), self.snapshot_dtype):
+        device = self.clustered_epoch.device.type
+        with torch.autocast(device, self.snapshot_dtype):
             return [x.float() for x in self.encode_views(self.snapshot, views)]
 
     def clusterings(self) -> list[tuple[str, int, MiniBatchKMeans]]:
