@@ -1,0 +1,4 @@
+"""Mean teacher + CutMix: a few labelled pixels in every image."""
+_base_ = ('./mean-teacher-classmix_mbv2-d16-deeplabv3plus_1xb4-1k_'
+          'msrc21-112x112-partial.py')
+model = dict(mixing='cutmix')

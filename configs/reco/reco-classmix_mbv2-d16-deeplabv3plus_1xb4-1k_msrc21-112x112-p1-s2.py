@@ -1,0 +1,10 @@
+"""ReCo + ClassMix: one pixel of each class in every image, seed 2."""
+_base_ = ('./reco-classmix_mbv2-d16-deeplabv3plus_1xb4-1k_'
+          'msrc21-112x112-partial.py')
+partial_labels = 'partial_labels/train-p1-seed2'
+label_maps = dict(data_prefix=dict(seg_map_path=partial_labels))
+labeled_dataset = label_maps
+unlabeled_dataset = label_maps
+train_dataloader = dict(
+    dataset=dict(labeled=label_maps, unlabeled=label_maps))
+randomness = dict(seed=2)
