@@ -59,7 +59,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('config', help='of a PiCIE')
     parser.add_argument('--images', type=int,
                         help='paint so many images instead of reading '
-                        "the config's (JPEG, 320x213)")
+                        "the config's (JPEG)")
+    parser.add_argument('--image-size', type=int, nargs=2, default=(213, 320),
+                        metavar=('HEIGHT', 'WIDTH'), help='of painted images')
     parser.add_argument('--repeats', type=int, default=3)
     parser.add_argument('--max-batches', type=int,
                         help='ours clusters so many batches only')
@@ -72,10 +74,10 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def paint(folder: Path, num: int) -> None:
+def paint(folder: Path, num: int, height: int, width: int) -> None:
     """Write images, one after the other."""
     for i in range(num):
-        image, _ = paint_scene(213, 320, np.random.default_rng(i))
+        image, _ = paint_scene(height, width, np.random.default_rng(i))
         cv2.imwrite(str(folder / f'{i:07d}.jpg'), image[..., ::-1])
 
 
@@ -83,6 +85,8 @@ def build(args: argparse.Namespace, folder: Path) -> Runner:
     """A runner with model, optimiser and data of the config."""
     cfg = Config.fromfile(args.config)
     apply_cfg_options(cfg, args.cfg_options)
+    if args.one == 'released':
+        cfg.model.snapshot_dtype = None
     cfg.train_dataloader.update(num_workers=args.workers,
                                 persistent_workers=args.workers > 0)
     if args.images:
@@ -220,7 +224,7 @@ def main() -> None:
     runs: dict[str, list[dict]] = {method: [] for method in METHODS}
     with tempfile.TemporaryDirectory() as folder:
         if args.images:
-            paint(Path(folder), args.images)
+            paint(Path(folder), args.images, *args.image_size)
         for repeat in range(args.repeats):
             for method in METHODS if repeat % 2 == 0 else METHODS[::-1]:
                 out = subprocess.run(

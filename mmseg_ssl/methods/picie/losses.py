@@ -27,15 +27,14 @@ def cluster_scores(features: Tensor, centroids: Tensor,
     """
     if features.dtype in (torch.float16, torch.bfloat16):
         features = features.float()
-    centroids, bias = centroids.to(features), None
-    if metric == 'cosine':
-        features = F.normalize(features)
-        centroids = F.normalize(centroids)
-    else:
-        bias = -centroids.square().sum(dim=1)
-        centroids = 2 * centroids
+    centroids = centroids.to(features)
     with torch.autocast(features.device.type, enabled=False):
-        return F.conv2d(features, centroids[:, :, None, None], bias)
+        if metric == 'euclidean':
+            return F.conv2d(features, 2 * centroids[:, :, None, None],
+                            -centroids.square().sum(dim=1))
+        products = F.conv2d(features, F.normalize(centroids)[:, :, None, None])
+        # K scores are fewer than the D numbers of a normalised copy
+        return products / features.norm(dim=1, keepdim=True).clamp(min=1e-12)
 
 
 def cluster_loss(features: Tensor,

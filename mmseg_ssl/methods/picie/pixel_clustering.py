@@ -86,6 +86,11 @@ class PixelClustering(BaseSegmentor):
         self.snapshot_dtype = _autocast_dtype(snapshot_dtype)
         self.encoder = MODELS.build(encoder)
         self.snapshot = copy.deepcopy(self.encoder).requires_grad_(False)
+        if self.snapshot_dtype is not None:
+            # once, as autocast casts frozen weights anew in every call
+            for module in self.snapshot.modules():
+                if isinstance(module, (nn.Conv2d, nn.Linear)):
+                    module.to(self.snapshot_dtype)
         # [head][view]; 20 iterations as in the released code
         self.kmeans = nn.ModuleList(
             nn.ModuleList(

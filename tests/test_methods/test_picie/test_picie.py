@@ -135,15 +135,15 @@ def test_snapshot_computes_in_half_precision(
     cluster(model, batch)
     views = model.make_views(
         model.data_preprocessor(batch, training=True)['inputs'])
-    model.snapshot_dtype = None
-    exact = model.encode_frozen(views)
-    model.snapshot_dtype = torch.bfloat16
     half = model.encode_frozen(views)
+    with torch.no_grad():
+        exact = model.encode_views(model.encoder.eval(), views)
     for view, (x, y) in enumerate(zip(half, exact)):
         assert x.dtype == torch.float32
         assert 1e-4 < (x - y).norm() / y.norm() < 0.05
         same = model.label(x, view) == model.label(y, view)
         assert same.float().mean() > 0.97
+    model.train()
     assert all(x.dtype == torch.float32
                for x in model.encode_views(model.encoder, views))
     assert model.loss(**model.data_preprocessor(batch, training=True))[
@@ -155,6 +155,19 @@ def test_labels_and_losses_compare_alike(make_model, method):
     with pytest.raises(ValueError, match=(
             f"{method} learns by cosines, and metric='euclidean' would")):
         make_model(type=method, metric='euclidean')
+
+
+@pytest.mark.parametrize('precision', [None, 'bfloat16'])
+def test_checkpoints_of_either_precision_are_loaded(make_model, precision):
+    source = make_model(snapshot_dtype='bfloat16')
+    source.freeze_snapshot()
+    model = make_model(snapshot_dtype=precision)
+    model.load_state_dict(source.state_dict())
+    for x, y in zip(model.parameters(), source.parameters(), strict=True):
+        assert torch.equal(x.float(), y.float())
+    dtypes = {x.dtype for x in model.snapshot.parameters()}
+    assert (torch.bfloat16 in dtypes) == (precision is not None)
+    assert {x.dtype for x in model.encoder.parameters()} == {torch.float32}
 
 
 def test_unknown_precision_of_the_snapshot(make_model):
