@@ -77,7 +77,8 @@ class CheckedSegDataset(BaseSegDataset):
                 raise FileNotFoundError(
                     f'{name}: image {image!r} has no label map, expected '
                     f'{mask!r}; for images without labels use an '
-                    'UnlabeledDataset')
+                    'UnlabeledDataset, for partial labels run '
+                    'tools/dataset_tools/make_partial_labels.py first')
 
     def _exists(self, path: str) -> bool:
         return fileio.exists(path, backend_args=self.backend_args)

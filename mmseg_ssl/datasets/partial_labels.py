@@ -3,9 +3,10 @@
 "Partial Labels Full Dataset" of `Bootstrapping Semantic Segmentation with
 Regional Contrast <https://arxiv.org/abs/2104.04465>`_ (section 4.1).
 """
+import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -100,13 +101,21 @@ def sparsify_at(mask: np.ndarray, fraction: float | None,
         raise ValueError(
             f'labels cannot be drawn at {shape[1]}x{shape[0]}: the label map '
             f'is {mask.shape[1]}x{mask.shape[0]} (width x height)')
-    # The pixels that resizing to the nearest one picks; integers, to be exact.
-    rows, columns = (np.arange(n) * m // n for n, m in zip(shape, mask.shape))
+    rows, columns = map(_nearest, shape, mask.shape)
     sparse = sparsify_mask(mask[np.ix_(rows, columns)], fraction, rng)
     row_of, column_of = (
         np.searchsorted(picked, np.arange(m), side='right') - 1
         for picked, m in zip((rows, columns), mask.shape))
     return sparse[np.ix_(row_of, column_of)]
+
+
+def _nearest(num: int, of: int) -> np.ndarray:
+    """Rows that OpenCV picks when it resizes to the nearest one.
+
+    It multiplies by the reciprocal of a ratio in double precision, which may
+    round a whole number down to the one before.
+    """
+    return (np.arange(num) * (1 / (num / of))).astype(int).clip(max=of - 1)
 
 
 @dataclass(frozen=True)
@@ -203,6 +212,7 @@ def write_partial_labels(dataset: BaseSegDataset, spec: PartialLabelsSpec,
             _check_record(out / folder_name(split, amount, seed), dict(
                 dataset=type(dataset).__name__, amount=amount, seed=seed,
                 images=len(label_maps),
+                names=_digest(label_map.name for label_map in label_maps),
                 size=list(spec.size) if spec.size else None,
                 short_side=spec.short_side))
     draw = partial(draw_image, spec=spec, out=out, split=split)
@@ -226,6 +236,11 @@ def _label_maps(dataset: BaseSegDataset) -> Sequence[LabelMap]:
     num_ids = num_file_ids(dataset)
     return [LabelMap(path, Path(os.path.relpath(path, folder)).as_posix(),
                      num_ids) for path in paths]
+
+
+def _digest(names: Iterable[str]) -> str:
+    """Eight hexadecimal digits that tell lists of names apart."""
+    return hashlib.sha256('\n'.join(names).encode()).hexdigest()[:8]
 
 
 def _check_record(folder: Path, record: dict) -> None:

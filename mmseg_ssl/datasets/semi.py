@@ -23,7 +23,7 @@ class SemiSegDataset(Dataset):
     Args:
         labeled (dict | Dataset): Dataset whose samples have labels.
         unlabeled (dict | Dataset): Dataset whose labels, if there are any,
-            are not used.
+            serve methods that take partial labels only.
         indices (int | Sequence[int], optional): Use the first (or, if
             negative, last) few unlabelled samples, or those at the given
             positions. Defaults to all.

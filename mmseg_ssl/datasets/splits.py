@@ -18,7 +18,8 @@ GROWTH_STEP = 2
 
 
 def select_labeled(class_sets: Sequence[Collection[int]], num_labeled: int,
-                   min_classes: int, seed: int) -> list[int]:
+                   min_classes: int, seed: int,
+                   skip_exhausted: bool = False) -> list[int]:
     """Choose the images to label such that no class stays rare.
 
     Walks round and round a shuffled list of the images that hold at least
@@ -37,6 +38,10 @@ def select_labeled(class_sets: Sequence[Collection[int]], num_labeled: int,
         min_classes (int): Least number of classes in a chosen image; the
             paper takes 12 for Cityscapes, 3 for VOC and 1 for SUN RGB-D.
         seed (int): Of the shuffle.
+        skip_exhausted (bool): Go on without a class once all images that show
+            it are taken, as the authors' code does on SUN RGB-D. Defaults to
+            False: such a class stays the least-seen one, and no more images
+            can be chosen.
 
     Returns:
         list[int]: Indices into ``class_sets``, in the order of selection.
@@ -62,8 +67,10 @@ def select_labeled(class_sets: Sequence[Collection[int]], num_labeled: int,
     chosen: list[int] = []
     here = -1
     while len(chosen) < num_labeled:
-        fewest = min(seen.values(), default=0)
-        rarest = [label for label in seen if seen[label] == fewest]
+        counted = [label for label in seen
+                   if places[label] or not skip_exhausted]
+        fewest = min((seen[label] for label in counted), default=0)
+        rarest = [label for label in counted if seen[label] == fewest]
         ahead = [_next(places[label], here) for label in rarest
                  if places[label]]
         if not ahead:
@@ -117,7 +124,8 @@ def _stuck(num_chosen: int, num_labeled: int, min_classes: int,
     return message + (
         f'the {left} other images with at least {min_classes} classes hold '
         f'none of the least-seen classes {sorted(rarest)} (each in {fewest} '
-        'chosen images); lower min_classes or num_labeled')
+        'chosen images); lower min_classes or num_labeled, or go on without '
+        'them (skip_exhausted)')
 
 
 def sparsify_mask(mask: np.ndarray, fraction: float | None,

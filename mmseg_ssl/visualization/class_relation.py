@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from mmengine.dist import all_reduce
+from mmengine.dist import all_reduce, get_rank, get_world_size
 from mmengine.model import BaseModel
 from scipy.cluster.hierarchy import dendrogram, linkage
 from scipy.spatial.distance import squareform
@@ -73,9 +73,10 @@ class ClassMeans:
             raise ValueError(
                 f'labels hold {picked.max().item()}, but there are '
                 f'{self.num_classes} classes')
-        pixels = embedding.permute(0, 2, 3, 1).flatten(0, 2)[known].double()
+        pixels = embedding.permute(0, 2, 3, 1).flatten(0, 2)[known]
+        pixels = pixels.cpu().double()  # some devices have no float64
         sums = pixels.new_zeros(self.num_classes, pixels.size(1))
-        sums = sums.index_add_(0, picked, pixels).cpu()
+        sums.index_add_(0, picked.cpu(), pixels)
         self.sums = sums if self.sums is None else self.sums + sums
         self.counts += picked.bincount(minlength=self.num_classes).cpu()
 
@@ -206,15 +207,20 @@ def embed(model: BaseModel, images: Tensor) -> dict[str, Tensor]:
 
 
 def relate_classes(model: BaseModel, batches: Iterable[dict],
-                   classes: Sequence[str]) -> dict[str, ClassRelation]:
+                   classes: Sequence[str],
+                   num_images: int | None = None) -> dict[str, ClassRelation]:
     """Class relations over a data set, with a memory of one batch.
 
-    Distributed processes add up what each saw of its batches.
+    Distributed processes add up what each saw of its batches, which a
+    ``DefaultSampler`` has dealt in turns.
 
     Args:
         model (BaseModel): Is put into evaluation mode.
         batches (Iterable[dict]): From a data loader, with ``gt_sem_seg``.
         classes (Sequence[str]): Names, in the order of their ids.
+        num_images (int, optional): Of the data set; what the sampler repeats
+            beyond it, for equally many in all processes, does not count.
+            Defaults to None: all count.
 
     Returns:
         dict[str, ClassRelation]: By kind of embedding, see :func:`embed`.
@@ -225,6 +231,7 @@ def relate_classes(model: BaseModel, batches: Iterable[dict],
     """
     model.eval()
     means: dict[str, ClassMeans] = {}
+    place = get_rank()
     for batch in batches:
         batch = model.data_preprocessor(batch, training=False)
         for image, sample in zip(batch['inputs'], batch['data_samples']):
@@ -233,6 +240,9 @@ def relate_classes(model: BaseModel, batches: Iterable[dict],
                     f'image {sample.get("img_path", "")} has no label map: '
                     'class relations need one for every image')
             labels = sample.gt_sem_seg.data.long()
+            if num_images is not None and place >= num_images:
+                labels = torch.full_like(labels, IGNORE_INDEX)
+            place += get_world_size()
             for kind, embedding in embed(model, image[None]).items():
                 means.setdefault(kind, ClassMeans(len(classes))).add(
                     embedding, labels.to(embedding.device))

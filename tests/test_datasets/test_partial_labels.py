@@ -34,7 +34,9 @@ def test_own_size_is_sparsify_mask(fraction):
 
 @pytest.mark.parametrize('full, reduced', [
     ((360, 480), (120, 160)), ((213, 320), (112, 168)), ((50, 70), (49, 69)),
-    ((41, 40), (1, 3))])
+    ((41, 40), (1, 3)),
+    # where products of sizes are whole numbers that doubles round down
+    ((216, 216), (120, 120)), ((208, 208), (160, 160))])
 @pytest.mark.parametrize('fraction', AMOUNTS.values())
 def test_reducing_gives_what_was_drawn_at_that_size(full, reduced, fraction):
     """As mmcv reduces label maps when it resizes images in training."""

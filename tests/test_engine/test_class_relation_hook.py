@@ -1,5 +1,6 @@
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from PIL import Image
 def train(make_cfg, tiny_segmentor):
     """Train four iterations, validating after every second one."""
 
-    def run() -> tuple[Runner, Path]:
+    def run(**kwargs: Any) -> tuple[Runner, Path]:
         segmentor = tiny_segmentor()
         segmentor.decode_head = dict(
             type='EmbeddingHead', head=segmentor.decode_head,
@@ -21,6 +22,7 @@ def train(make_cfg, tiny_segmentor):
         cfg = make_cfg(segmentor, 4, semi=False,
                        train_cfg=dict(val_interval=2))
         cfg.custom_hooks.append(dict(type='ClassRelationHook'))
+        cfg.merge_from_dict(kwargs)
         runner = Runner.from_cfg(cfg)
         runner.train()
         return runner, Path(runner.log_dir) / 'vis_data'
@@ -43,3 +45,30 @@ def test_picture_and_numbers_after_every_validation(train):
     for line in found:
         assert -1 <= line['class_similarity/embedding'] <= 1
     assert runner.iter == 4
+
+
+def test_tensorboard_gets_them_too(train):
+    pytest.importorskip('tensorboard')
+    from tensorboard.backend.event_processing.event_accumulator import (
+        EventAccumulator,
+    )
+    runner, logged = train(visualizer=dict(
+        vis_backends=[dict(type='TensorboardVisBackend')]))
+    runner.visualizer.close()
+    file, = logged.rglob('events.out.tfevents.*')
+    events = EventAccumulator(str(file)).Reload()
+    pictures = events.Images('class_relation')
+    assert [picture.step for picture in pictures] == [2, 4]
+    assert min(pictures[0].width, pictures[0].height) > 100
+    numbers = events.Scalars('class_similarity/features')
+    assert [number.step for number in numbers] == [2, 4]
+
+
+def test_nothing_to_relate_does_not_end_the_training(train, caplog):
+    """Weights that have diverged, as in a training at too high a rate."""
+    runner, logged = train(**{
+        'optim_wrapper.optimizer.lr': 1e30, 'optim_wrapper.clip_grad': None})
+    assert runner.iter == 4
+    assert not [*logged.rglob('class_relation_*.png')]
+    log, = logged.parent.glob('*.log')
+    assert 'no class relations: ' in log.read_text()

@@ -324,6 +324,29 @@ class TestOwnModels:
             with pytest.raises(ValueError, match=lost):
                 check_checkpoint(model, str(path), 'predict')
 
+    @pytest.mark.parametrize('wrapped', [True, False])
+    def test_prediction_does_without_the_bank_of_features(
+            self, segmentor, tmp_path, wrapped, warnings):
+        """Published weights hold none, whoever owns the loss."""
+        bank = dict(
+            type='FeatureBankContrastLoss', num_classes=3, embed_channels=8,
+            num_queries=4, num_keys=4, bank_size=8, num_stored=4)
+        segmentor.decode_head = dict(
+            type='mmseg.EmbeddingHead', head=segmentor.decode_head,
+            embed_channels=8, hidden_channels=8)
+        if wrapped:
+            model = MODELS.build(dict(
+                type='mmseg.ReCo', segmentor=segmentor, loss_contrast=bank))
+        else:
+            segmentor.decode_head.loss_contrast = bank
+            model = MODELS.build(segmentor)
+        weights = {name: value for name, value in model.state_dict().items()
+                   if 'loss_contrast.' not in name}
+        assert len(weights) < len(model.state_dict())
+        torch.save(weights, tmp_path / 'published.pth')
+        check_checkpoint(model, str(tmp_path / 'published.pth'), 'predict')
+        assert 'loss_contrast.' in warnings[0]
+
     @pytest.mark.parametrize('model, hook', [
         ('MeanTeacher', 'MeanTeacherHook'), ('S4GAN', 'MeanTeacherHook'),
         ('ReCo', 'MeanTeacherHook'), ('PiCIE', 'OfflineClusteringHook'),

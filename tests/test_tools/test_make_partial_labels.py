@@ -74,6 +74,7 @@ def test_every_amount_and_seed(make, data_root, capsys):
     assert not (kept[0] == kept[1]).all() and not (kept[1] == kept[2]).all()
     record = json.loads(
         (out / 'train-p5pct-seed2/partial_labels.json').read_text())
+    assert len(record.pop('names')) == 8
     assert record == dict(dataset='CamVidDataset', amount='p5pct', seed=2,
                           images=NUM, size=None, short_side=None)
 
@@ -120,6 +121,15 @@ def test_made_in_another_way(make):
             'of 20; remove the folder or write elsewhere')):
         make('--amounts', 'p1', '--seeds', 0, '--short-side', 20,
              '--num-procs', 1)
+
+
+def test_made_of_other_images(make, data_root):
+    make('--amounts', 'p1', '--seeds', 0, '--num-procs', 1)
+    for folder in ('img_dir', 'ann_dir'):
+        path, = (data_root / folder / 'train').glob('0.*')
+        path.rename(path.with_name(f'another{path.suffix}'))
+    with pytest.raises(SystemExit, match='holds partial labels with names='):
+        make('--amounts', 'p1', '--seeds', 0, '--num-procs', 1)
 
 
 @pytest.mark.parametrize('num_procs', [1, 2])

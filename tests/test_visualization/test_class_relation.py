@@ -1,5 +1,6 @@
 import copy
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -206,6 +207,35 @@ def test_over_batches(tiny_segmentor, make_batch):
     np.testing.assert_allclose(
         whole[FEATURES].graph, parts[FEATURES].graph, atol=1e-5)
     assert not model.training
+
+
+def _relate_share(rank: int, root: Path) -> None:
+    """What one of two processes gets of three images, as they are dealt."""
+    torch.distributed.init_process_group(
+        'gloo', init_method=f'file://{root}/store', rank=rank, world_size=2)
+    data = torch.load(root / 'data.pth', weights_only=False)
+    # DefaultSampler repeats the first image, so that both have two.
+    share = [data['batches'][i] for i in ((0, 2), (1, 0))[rank]]
+    found = relate_classes(data['model'], share, 'abc', num_images=3)
+    np.save(root / f'graph{rank}.npy', found[FEATURES].graph)
+    torch.distributed.destroy_process_group()
+
+
+def test_two_processes_are_one(tiny_segmentor, make_batch, tmp_path):
+    model = MODELS.build(tiny_segmentor())
+    batch = make_batch(3, 3, unlabeled=False)
+    batches = [{key: value[i:i + 1] for key, value in batch.items()}
+               for i in range(3)]
+    torch.save(dict(model=model, batches=batches), tmp_path / 'data.pth')
+    one = relate_classes(model, copy.deepcopy(batches), 'abc')[FEATURES]
+    twice = relate_classes(model, copy.deepcopy([*batches, batches[0]]),
+                           'abc')[FEATURES]
+    assert abs(twice.graph - one.graph).max() > 1e-4  # repeats would show
+    torch.multiprocessing.start_processes(
+        _relate_share, (tmp_path, ), nprocs=2, start_method='fork')
+    for rank in range(2):
+        np.testing.assert_allclose(
+            np.load(tmp_path / f'graph{rank}.npy'), one.graph, atol=1e-6)
 
 
 def test_images_without_label_maps(tiny_segmentor, make_batch):

@@ -66,7 +66,7 @@ def main() -> None:
     try:
         written = convert_cityscapes(
             args.source, out, args.size, args.num_procs, args.classes)
-    except (FileNotFoundError, ValueError) as error:
+    except (OSError, ValueError) as error:
         sys.exit(f'convert_cityscapes.py: {error}')
     print(f'\n{out}: {written} images written, the others were there')
 

@@ -38,7 +38,7 @@ def main() -> None:
     args = parse_args()
     try:
         written = convert_sunrgbd(args.source, args.out, args.num_procs)
-    except (FileNotFoundError, ValueError) as error:
+    except (OSError, ValueError) as error:
         sys.exit(f'convert_sunrgbd.py: {error}')
     print(f'\n{args.out}: {written} images written, the others were there')
 

@@ -33,7 +33,7 @@ def main() -> None:
     args = parse_args()
     try:
         written = convert_voc12aug(args.voc, args.sbd, args.num_procs)
-    except (FileNotFoundError, ValueError) as error:
+    except (OSError, ValueError) as error:
         sys.exit(f'convert_voc12aug.py: {error}')
     print(f'\n{args.voc}: {written} label maps written, the others were '
           'there')

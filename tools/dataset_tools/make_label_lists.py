@@ -58,6 +58,9 @@ def parse_args() -> argparse.Namespace:
     choice.add_argument(
         '--at-random', action='store_true',
         help='choose at random instead of such that no class stays rare')
+    parser.add_argument(
+        '--skip-exhausted', action='store_true',
+        help='go on without a class once all images that show it are chosen')
     parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2])
     parser.add_argument(
         '--num-procs', type=int, default=os.cpu_count(),
@@ -108,6 +111,8 @@ def heading(dataset: BaseSegDataset, sets: list[set[int]],
     """What stands above the table of lists in README.md."""
     source = f'`{args.ann_file}`' if args.ann_file else (
         f'the `{args.split}` split')
+    without = (', without those whose images are all chosen'
+               if args.skip_exhausted else '')
     able = sum(len(labels) >= args.min_classes for labels in sets)
     how = (
         f'The labelled images are drawn at random from {len(sets)}. The '
@@ -115,7 +120,8 @@ def heading(dataset: BaseSegDataset, sets: list[set[int]],
         f'A labelled image holds at least '
         f'{args.min_classes} of the {len(dataset.metainfo["classes"])} '
         f'classes, as {able} of {len(sets)} images do,\nand at its turn one '
-        'of the classes seen least until then. The lists of one seed\n')
+        f'of the classes seen least until then{without}. The lists of one '
+        'seed\n')
     return (
         f'# Labelled images of {args.dataset}\n\n'
         f'Written by `tools/dataset_tools/make_label_lists.py` from {source}.'
@@ -130,19 +136,21 @@ def write_lists(dataset: BaseSegDataset, args: argparse.Namespace) -> None:
     """Write one list per size and seed, and a README.md that sums them up."""
     class_sets = scan(dataset, args.num_procs)
     names, sets = list(class_sets), list(class_sets.values())
+    # all of them before the first is written, as each may be impossible
+    choices = {
+        f'{size}-seed{seed}.txt': (
+            select_random(len(sets), size, seed) if args.at_random else
+            select_labeled(sets, size, args.min_classes, seed,
+                           args.skip_exhausted))
+        for size in args.num_labeled for seed in args.seeds}
     args.out.mkdir(parents=True, exist_ok=True)
     rows = []
-    for size in args.num_labeled:
-        for seed in args.seeds:
-            chosen = (
-                select_random(len(sets), size, seed) if args.at_random else
-                select_labeled(sets, size, args.min_classes, seed))
-            path = args.out / f'{size}-seed{seed}.txt'
-            path.write_text(
-                ''.join(f'{names[i]}\n' for i in chosen), newline='\n')
-            count, rarest = least_seen(
-                dataset.metainfo['classes'], [sets[i] for i in chosen])
-            rows.append(f'| `{path.name}` | {count} | {rarest} |\n')
+    for name, chosen in choices.items():
+        (args.out / name).write_text(
+            ''.join(f'{names[i]}\n' for i in chosen), newline='\n')
+        count, rarest = least_seen(
+            dataset.metainfo['classes'], [sets[i] for i in chosen])
+        rows.append(f'| `{name}` | {count} | {rarest} |\n')
     (args.out / 'README.md').write_text(
         heading(dataset, sets, args) + ''.join(rows), newline='\n')
 

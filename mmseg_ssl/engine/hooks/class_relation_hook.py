@@ -7,6 +7,7 @@ from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 
 from mmseg_ssl.visualization.class_relation import (
+    ClassRelation,
     plot_relations,
     relate_classes,
 )
@@ -23,7 +24,8 @@ class ClassRelationHook(Hook):
     there is a representation head, ``class_similarity/embedding``.
 
     It costs another pass over the validation images. Distributed processes
-    share the work.
+    share the work. Where there is nothing to relate (fewer than two classes,
+    features that are not finite), a warning says so and training goes on.
     """
 
     # Behind the hooks that look at the metrics.
@@ -37,10 +39,17 @@ class ClassRelationHook(Hook):
         if is_model_wrapper(model):
             model = model.module
         loader = runner.val_dataloader
-        relations = relate_classes(
-            model, loader, loader.dataset.metainfo['classes'])
-        if not is_main_process():
-            return
+        try:
+            relations = relate_classes(
+                model, loader, loader.dataset.metainfo['classes'],
+                len(loader.dataset))
+            if is_main_process():
+                self._draw(runner, relations)
+        except ValueError as error:
+            runner.logger.warning(f'no class relations: {error}')
+
+    @staticmethod
+    def _draw(runner: Runner, relations: dict[str, ClassRelation]) -> None:
         figure = plot_relations({f'iteration {runner.iter}': relations})
         figure.canvas.draw()
         pixels = np.asarray(figure.canvas.buffer_rgba())[..., :3]

@@ -54,7 +54,7 @@ class EmbeddingHead(BaseModule):
     """
 
     # Prediction does without it, see PreflightHook.
-    training_only = ('projector', )
+    training_only = ('projector', 'loss_contrast')
 
     def __init__(self,
                  head: ConfigType,

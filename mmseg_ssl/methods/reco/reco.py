@@ -57,6 +57,11 @@ class ReCo(MeanTeacher):
         self.loss_contrast = build_contrast_loss(loss_contrast, head)
         self.weak_threshold = weak_threshold
 
+    @property
+    def training_only(self) -> tuple[str, ...]:
+        """Also the loss, which may keep a bank of features."""
+        return (*super().training_only, 'loss_contrast')
+
     def check_batch(self, inputs: dict[str, Tensor],
                     data_samples: dict[str, SampleList]) -> None:
         """As in :class:`MeanTeacher`; both branches are of one size."""

@@ -100,7 +100,7 @@ def label_folders(node):
 
 def test_configs_of_one_amount_and_seed(project_root):
     """Their names say which labels they load, everywhere."""
-    paths = sorted(project_root.glob('configs/*/*-4k_*-p[125]*.py'))
+    paths = sorted(project_root.glob('configs/*/*-1k_*-p[125]*.py'))
     assert len(paths) == 24
     for path in paths:
         amount, seed = re.search(
