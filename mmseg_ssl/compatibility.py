@@ -28,6 +28,7 @@ REQUIREMENTS = (
     Requirement('mmengine', 'onedl-mmengine', '0.10.0', '1.0.0'),
     Requirement('mmcv', 'onedl-mmcv', '2.0.0', '2.4.0'),
     Requirement('mmseg', 'onedl-mmsegmentation', '1.2.0', '2.0.0'),
+    Requirement('mmpretrain', 'onedl-mmpretrain', '1.2.0', '2.0.0'),
 )
 
 
@@ -67,19 +68,31 @@ def check_requirements() -> None:
         check_requirement(requirement)
 
 
-def allow_numpy_scalars() -> None:
-    """Let ``torch.load(weights_only=True)`` read NumPy scalars of any type.
+def allow_logged_values() -> None:
+    """Let ``torch.load(weights_only=True)`` read what mmengine has logged.
 
-    mmengine stores logged values in checkpoints. Its list of trusted types
-    lacks some number types, and every load would print a long warning and
-    fall back to trusting everything in the file.
+    mmengine stores its message hub in checkpoints: buffers of logged values,
+    NumPy arrays and numbers. The onedl builds trust them but for some types
+    of numbers, and every load would print a long warning and fall back to
+    trusting everything in the file; mmengine 0.10.7 trusts none of them and
+    could not load its own checkpoints.
     """
     import numpy as np
     import torch
+    from mmengine.logging import HistoryBuffer
+    array, scalar = np.zeros(1), np.float64(0)
     torch.serialization.add_safe_globals([
-        type(np.dtype(code)) for code in np.typecodes['AllInteger'] +
-        np.typecodes['Float'] + '?'
-    ])
+        # a buffer names its statistics, which are looked up by getattr
+        HistoryBuffer, getattr, slice, np.ndarray, np.dtype,
+        array.__reduce__()[0], scalar.__reduce__()[0],
+        *(type(np.dtype(code)) for code in np.typecodes['AllInteger'] +
+          np.typecodes['Float'] + '?')])
+
+
+def distribution_of(module: str) -> str | None:
+    """The distribution that brought a module, None if nothing did."""
+    owners = packages_distributions().get(module)
+    return owners[0] if owners else None
 
 
 def _broken(requirement: Requirement, error: BaseException) -> ImportError:
@@ -94,14 +107,14 @@ def _broken(requirement: Requirement, error: BaseException) -> ImportError:
     return ImportError(
         f'mmseg_ssl needs {requirement.module}, which is installed and cannot '
         f'be imported ({reason}); install the tested set: '
-        'pip uninstall -y mmcv mmcv-lite mmengine mmsegmentation && '
-        'pip install onedl-mmengine onedl-mmcv onedl-mmsegmentation')
+        'pip uninstall -y mmcv mmcv-lite mmengine mmsegmentation mmpretrain '
+        '&& pip install onedl-mmengine onedl-mmcv onedl-mmsegmentation '
+        'onedl-mmpretrain')
 
 
 def _installed_as(requirement: Requirement) -> str:
     """The distribution that brought the module, so that pip replaces it."""
-    owners = packages_distributions().get(requirement.module, [])
-    return owners[0] if owners else requirement.distribution
+    return distribution_of(requirement.module) or requirement.distribution
 
 
 def _pip_command(distribution: str, bounds: str) -> str:

@@ -80,6 +80,7 @@ def test_package_that_does_not_import(monkeypatch, error):
     ('mmengine', 'onedl-mmengine'),
     ('mmcv', 'onedl-mmcv'),
     ('mmseg', 'onedl-mmsegmentation'),
+    ('mmpretrain', 'onedl-mmpretrain'),
 ])
 def test_import_without_a_package_is_one_sentence(module, distribution):
     """As seen by who types ``import mmseg_ssl``."""
@@ -111,14 +112,45 @@ def test_classes_are_registered_in_mmseg():
     assert config_utils.MODULE2PACKAGE['mmseg_ssl'] == 'mmseg_ssl'
 
 
+@pytest.mark.parametrize('base, model', [
+    ('mmseg::fcn/fcn_r50-d8_4xb2-40k_cityscapes-512x1024.py',
+     'EncoderDecoder'),
+    ('mmpretrain::mocov2/mocov2_resnet50_8xb32-coslr-200e_in1k.py', 'MoCo'),
+    ('mmseg_ssl::reco/reco_r101-d16-deeplabv3plus_1xb10-40k_sunrgbd.py',
+     'EncoderDecoder')])
+def test_configs_of_installed_packages_are_bases(tmp_path, base, model):
+    """Of whichever family; pip is not asked for another one."""
+    path = tmp_path / 'config.py'
+    path.write_text(f'_base_ = {base!r}\n')
+    assert Config.fromfile(path).model.type == model
+
+
+def test_logged_values_load_safely(tmp_path):
+    """Also with mmengine 0.10.7, which trusts nothing of its own."""
+    from mmengine.logging import HistoryBuffer
+
+    from mmseg_ssl.compatibility import allow_logged_values
+
+    allow_logged_values()
+    buffer = HistoryBuffer()
+    for value in (1, 2.5, 4):
+        buffer.update(value)
+    torch.save(dict(message_hub=dict(log_scalars=dict(loss=buffer))),
+               tmp_path / 'checkpoint.pth')
+    hub = torch.load(tmp_path / 'checkpoint.pth', weights_only=True)
+    loaded = hub['message_hub']['log_scalars']['loss']
+    assert loaded.mean(3) == buffer.mean(3) == 2.5
+    assert loaded.current() == 4
+
+
 def test_checkpoints_with_numpy_scalars_load_safely(tmp_path):
     import numpy as np
 
-    from mmseg_ssl.compatibility import allow_numpy_scalars
+    from mmseg_ssl.compatibility import allow_logged_values
 
     # mmengine's loader takes back what it trusted once it has loaded, so a
     # test that loaded a checkpoint before this one would decide it
-    allow_numpy_scalars()
+    allow_logged_values()
     path = tmp_path / 'checkpoint.pth'
     dtypes = [np.dtype(code) for code in ('f4', 'f8', 'i8', 'u1', '?')]
     torch.save([np.zeros(2, dtype) for dtype in dtypes], path)

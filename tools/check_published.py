@@ -7,6 +7,7 @@ that need more. Prints the largest difference of a logit from the original
 model here, and fails where it reaches 1e-4.
 """
 import argparse
+import os
 import subprocess
 import sys
 import tempfile
@@ -61,10 +62,13 @@ def check(checkpoint: Path, args: argparse.Namespace) -> float:
     """Largest difference of a logit of one model."""
     published = publish(checkpoint, args.out)
     images = [path.resolve() for path in args.images]
+    # not resolved: the link is what makes it the interpreter of a venv
+    python = (os.path.abspath(args.python) if os.sep in args.python
+              else args.python)
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder, 'logits.npz')
         model = (published.onnx or published.checkpoint).resolve()
-        subprocess.run([args.python, '-W', 'ignore', PREDICT, model, *images,
+        subprocess.run([python, '-W', 'ignore', PREDICT, model, *images,
                         '--out', out], cwd=folder, check=True)
         with np.load(out) as arrays:
             found = list(arrays.values())

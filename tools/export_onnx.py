@@ -24,7 +24,8 @@ def parse_args() -> argparse.Namespace:
         help='of two networks (the one that the config evaluates)')
     parser.add_argument(
         '--size', type=int, nargs=2, metavar=('H', 'W'),
-        help='of the images (what the config tests with)')
+        help='of the images (what the config tests with; the training '
+        'crops where it keeps the ratio of sides)')
     parser.add_argument(
         '--batch-size', type=int, default=1, help='images at once (1)')
     return parser.parse_args()

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mmcv.transforms import LoadAnnotations
-from mmengine.config import Config
-from mmengine.model import revert_sync_batchnorm
+from mmengine.config import Config, ConfigDict
+from mmengine.model import BaseModel, revert_sync_batchnorm
 from mmengine.registry import init_default_scope
 from mmengine.runner.checkpoint import load_state_dict
 from mmseg.models.segmentors import BaseSegmentor
@@ -89,16 +89,22 @@ def load_segmentor(source: str | Path,
     Raises:
         FileNotFoundError: The checkpoint or the config does not exist.
         ValueError: The name is not known; the file is no checkpoint, has no
-            config, or does not fit the config; its model predicts no classes.
+            config, one that names what is not installed, or one that it does
+            not fit; its model predicts no classes.
     """
     path, zoo_config = locate(source)
     checkpoint = open_checkpoint(path)
-    cfg = _config_of(checkpoint, config, zoo_config)
+    try:
+        cfg = _config_of(checkpoint, config, zoo_config)
+    except ImportError as error:  # of custom_imports
+        raise ValueError(
+            f'the config of {path} imports what is not here: {error}; install '
+            'the package, or run where it can be found') from error
     init_default_scope(cfg.get('default_scope', 'mmseg'))
     model_cfg = cfg.model
     # as mmengine's Runner does
     model_cfg.setdefault('data_preprocessor', cfg.get('data_preprocessor'))
-    model = revert_sync_batchnorm(MODELS.build(model_cfg))
+    model = revert_sync_batchnorm(_build(model_cfg, path))
     if not isinstance(model, BaseSegmentor):
         raise ValueError(
             f'{path} holds a {type(model).__name__}, which segments nothing; '
@@ -164,6 +170,16 @@ def _config_of(checkpoint: Checkpoint, given: str | Path | Config | None,
     raise ValueError(
         f'{checkpoint.path} carries no config: give the one it was trained '
         'with (--config FILE, or config=FILE)')
+
+
+def _build(cfg: ConfigDict, path: str) -> BaseModel:
+    """Build a model, or say which class is not known."""
+    try:
+        return MODELS.build(cfg)
+    except KeyError as error:
+        raise ValueError(
+            f'the config of {path} names what is not registered: '
+            f'{error.args[0]}') from error
 
 
 def config_name(checkpoint: Checkpoint) -> str:

@@ -105,7 +105,20 @@ def config_text(loaded: LoadedModel, model: dict, packages: set[str],
                         vis_backends=vis_backends),
         log_processor=dict(by_epoch=False),
         log_level='INFO')
-    return f'# {title}\n{Config(config).pretty_text}'
+    return (f'# {title}\n{_note_on_label_values(loaded.config)}'
+            f'{Config(config).pretty_text}')
+
+
+def _note_on_label_values(config: Config) -> str:
+    """A comment where label maps held other numbers than ids of classes."""
+    values = [transform['values']
+              for transform in find_test_pipeline(config)
+              if 'values' in transform and loads_annotations(transform)]
+    if not values:
+        return ''
+    return (f'# Its label maps hold the values {list(values[0])}. To evaluate '
+            'with this config, write\n# the ids of the classes instead: 0, 1, '
+            '..., and 255 for what does not count.\n')
 
 
 def _plain_pipeline(pipeline: list[dict]) -> Iterator[dict]:

@@ -209,6 +209,7 @@ def test_own_label_loading_is_left_out(save_checkpoint, models):
     text = config_text(loaded, dict(type='EncoderDecoder'), set(), 'tiny')
     assert 'LoadLabelValues' not in text and 'FolderDataset' not in text
     assert "type='LoadAnnotations'" in text and 'some.txt' not in text
+    assert '# Its label maps hold the values [0, 255]. To evaluate' in text
 
 
 def run_onnx(path: Path, images: torch.Tensor) -> np.ndarray:

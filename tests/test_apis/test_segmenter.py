@@ -103,6 +103,20 @@ def test_checkpoints_that_cannot_be_used(model, save_checkpoint, tmp_path):
         Segmenter(bad, config)
 
 
+@pytest.mark.parametrize('change, message', [
+    (lambda text: text + "\ncustom_imports = dict(imports=['not_here'])\n",
+     'imports what is not here: .*not_here'),
+    (lambda text: text.replace("'EncoderDecoder'", "'NotHere'"),
+     'names what is not registered: .*NotHere')])
+def test_config_of_another_package(model, save_checkpoint, change, message):
+    path = save_checkpoint(model)
+    content = torch.load(path, weights_only=False)
+    content['meta']['cfg'] = change(content['meta']['cfg'])
+    torch.save(content, path)
+    with pytest.raises(ValueError, match=message):
+        Segmenter(path)
+
+
 def test_model_without_names_of_classes(model, save_checkpoint):
     path = save_checkpoint(model, classes=())
     segmenter = Segmenter(path, device='cpu')

@@ -1,5 +1,6 @@
 """From a folder of images to trained models, as docs/my_own_data.md says."""
 import re
+import shlex
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -116,6 +117,8 @@ def test_what_is_written_and_said(tmp_path, call_main, capsys):
     assert 'Every image has a mask' not in output
 
     out = tmp_path / 'my data_2'
+    commands = [shlex.split(line) for line in output.splitlines()
+                if line.startswith('  python ')]
     lists = {name: (out / f'{name}.txt').read_text().splitlines()
              for name in ('labeled', 'val', 'unlabeled')}
     assert [len(names) for names in lists.values()] == [4, 1, 7]
@@ -128,8 +131,9 @@ def test_what_is_written_and_said(tmp_path, call_main, capsys):
         'reco-classmix_mbv2-d16-deeplabv3plus_1xb4-1k_my-data-2-4l.py',
         'supervised_mbv2-d16-deeplabv3plus_1xb8-1k_my-data-2-4l.py']
     for name in names:
-        assert f'python tools/train.py {out}/{name}\n' in output
-    assert f'iter_1000.pth {tmp_path}/images --out' in output
+        assert ['python', 'tools/train.py', f'{out}/{name}'] in commands
+    infer, = (line for line in commands if 'tools/infer.py' in line)
+    assert infer[3:] == [f'{tmp_path}/images', '--out', f'{out}/predictions']
 
 
 def test_images_stay_as_they_are(tmp_path, call_main):

@@ -1,6 +1,7 @@
 """Tell the user what was found, what is proposed and what to type."""
 import math
 from collections.abc import Sequence
+from shlex import quote
 
 from mmseg_ssl.datasets.folder.proposal import ESTIMATE, Proposal, estimate
 from mmseg_ssl.datasets.folder.scan import FolderScan
@@ -115,7 +116,7 @@ def _training(scan: FolderScan, proposal: Proposal,
 def _commands(scan: FolderScan, request: Request,
               prepared: Prepared) -> str:
     configs = prepared.configs
-    lines = ['Train:', *(f'  python tools/train.py {path}'
+    lines = ['Train:', *(f'  python tools/train.py {quote(str(path))}'
                          for path in configs.values())]
     if prepared.proposal is None:
         return '\n'.join(lines)
@@ -123,9 +124,12 @@ def _commands(scan: FolderScan, request: Request,
              for method, path in configs.items()}
     runs = ' '.join(f'--run "{TITLES[method]}={work}"'
                     for method, work in works.items())
+    report, images, predictions = (quote(str(path)) for path in (
+        f'{request.out}/report.html', scan.spec.image_dir,
+        f'{request.out}/predictions'))
     return '\n'.join([
-        *lines, 'Compare:', '  python tools/analysis_tools/report.py '
-        f'{request.out}/report.html {runs}', 'Predict:',
-        f'  python tools/infer.py {works["reco-classmix"]}/'
-        f'iter_{prepared.proposal.iterations}.pth {scan.spec.image_dir} '
-        f'--out {request.out}/predictions'])
+        *lines, 'Compare:',
+        f'  python tools/analysis_tools/report.py {report} {runs}',
+        'Predict:', f'  python tools/infer.py {works["reco-classmix"]}/'
+        f'iter_{prepared.proposal.iterations}.pth {images} '
+        f'--out {predictions}'])
