@@ -7,7 +7,7 @@ say what to do. The module itself imports only the standard library.
 import importlib
 import re
 from importlib.metadata import packages_distributions
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class Requirement(NamedTuple):
@@ -80,11 +80,12 @@ def allow_logged_values() -> None:
     import numpy as np
     import torch
     from mmengine.logging import HistoryBuffer
-    array, scalar = np.zeros(1), np.float64(0)
+    # NumPy's private functions that rebuild arrays and numbers
+    rebuild: list[Any] = [
+        value.__reduce__()[0] for value in (np.zeros(1), np.float64(0))]
     torch.serialization.add_safe_globals([
         # a buffer names its statistics, which are looked up by getattr
-        HistoryBuffer, getattr, slice, np.ndarray, np.dtype,
-        array.__reduce__()[0], scalar.__reduce__()[0],
+        HistoryBuffer, getattr, slice, np.ndarray, np.dtype, *rebuild,
         *(type(np.dtype(code)) for code in np.typecodes['AllInteger'] +
           np.typecodes['Float'] + '?')])
 
