@@ -173,13 +173,15 @@ def _config_of(checkpoint: Checkpoint, given: str | Path | Config | None,
 
 
 def _build(cfg: ConfigDict, path: str) -> BaseModel:
-    """Build a model, or say which class is not known."""
+    """Build a model, or say what it does not know."""
     try:
         return MODELS.build(cfg)
     except KeyError as error:
+        # constructors look keys up, too
+        problem = ('names what is not registered'
+                   if 'registry' in str(error) else 'cannot be built')
         raise ValueError(
-            f'the config of {path} names what is not registered: '
-            f'{error.args[0]}') from error
+            f'the config of {path} {problem}: {error.args[0]}') from error
 
 
 def config_name(checkpoint: Checkpoint) -> str:

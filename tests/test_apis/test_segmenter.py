@@ -107,7 +107,9 @@ def test_checkpoints_that_cannot_be_used(model, save_checkpoint, tmp_path):
     (lambda text: text + "\ncustom_imports = dict(imports=['not_here'])\n",
      'imports what is not here: .*not_here'),
     (lambda text: text.replace("'EncoderDecoder'", "'NotHere'"),
-     'names what is not registered: .*NotHere')])
+     'names what is not registered: .*NotHere'),
+    (lambda text: text + "\nmodel['backbone'] = dict(type='ResNet', depth=9)",
+     'cannot be built: .*depth 9')])
 def test_config_of_another_package(model, save_checkpoint, change, message):
     path = save_checkpoint(model)
     content = torch.load(path, weights_only=False)

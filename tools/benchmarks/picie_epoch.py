@@ -3,8 +3,11 @@
 Ours: one pass clusters both views; a training step labels its pixels by the
 frozen snapshot. The released algorithm: for each view a pass that clusters and
 a pass that labels, with a label file per image and view, then training, which
-reads them and replays the augmentations. Both have the same network, images,
-augmentation code and K-means, so what differs is the passes and the files.
+reads them and replays the augmentations; K-means starts with Lloyd's algorithm
+on all pixels of the first batches, where ours draws some of them. Both have
+the same network, images, augmentation and loss, and the same code of K-means,
+so what differs is the passes, the files and the start. ``--same-start`` leaves
+the start to ours, too.
 
 ``--max-batches`` and ``--cfg-options model.snapshot_dtype=bfloat16`` are for
 ours; the released algorithm clusters all images, in the training's precision.
@@ -65,6 +68,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--repeats', type=int, default=3)
     parser.add_argument('--max-batches', type=int,
                         help='ours clusters so many batches only')
+    parser.add_argument('--same-start', action='store_true',
+                        help='the released algorithm starts K-means as ours')
     parser.add_argument('--workers', type=int, default=0,
                         help='processes that load images')
     parser.add_argument('--cfg-options', nargs='+', action=CfgOptionsAction,
@@ -133,8 +138,11 @@ def ours(runner: Runner, folder: Path,
 class Released:
     """The passes of the released code, with the parts of this package."""
 
-    def __init__(self, runner: Runner, folder: Path) -> None:
+    def __init__(self, runner: Runner, folder: Path,
+                 start: dict[str, int]) -> None:
+        """Take the options of the K-means' start."""
         self.runner = runner
+        self.start = start
         self.model = runner.model
         self.folder = folder
         self.seed = 0
@@ -166,7 +174,7 @@ class Released:
         """Two passes for each view."""
         self.model.freeze_snapshot()
         for view, kmeans in enumerate(self.model.kmeans[0]):
-            stream = StreamedKMeans(kmeans)
+            stream = StreamedKMeans(kmeans, **self.start)
             for data, _ in self.batches():
                 x = self.features(self.model.snapshot, view, data['inputs'])
                 stream.update(x.permute(0, 2, 3, 1).flatten(0, 2))
@@ -187,16 +195,15 @@ class Released:
                 torch.from_numpy(np.stack([
                     np.load(f'{path}_{view}.npy') for path in paths
                 ])).long().to(features[0].device) for view in range(2)]
-            loss = sum(
-                model.loss_of_view(z, y, view, 0)
-                for view, y in enumerate(labels) for z in features)
+            loss = sum(model.losses_of_labels(features, labels, head=0))
             self.runner.optim_wrapper.update_params(loss)
 
 
 def released(runner: Runner, folder: Path,
              args: argparse.Namespace) -> tuple[float, float]:
     """Seconds of clustering and labelling, and of training."""
-    passes = Released(runner, folder)
+    start = {} if args.same_start else dict(init_size=sys.maxsize)
+    passes = Released(runner, folder, start)
     return timed(passes.cluster_and_label), timed(passes.train)
 
 

@@ -8,6 +8,7 @@ from mmseg_ssl.methods.picie.losses import (
     cluster_loss,
     cluster_scores,
     head_weights,
+    nearest_clusters,
 )
 from mmseg_ssl.methods.picie.mdc import MDC, KMeansSegmentor
 from mmseg_ssl.methods.picie.picie import PiCIE, Views
@@ -22,5 +23,5 @@ __all__ = [
     'MDC', 'BilinearFPN', 'EncoderBackbone', 'Geometry', 'KMeansSegmentor',
     'PiCIE', 'PixelClustering', 'PixelEncoder', 'RandomGeometry',
     'RandomPhotometry', 'RawPixels', 'Views', 'cluster_loss',
-    'cluster_scores', 'head_weights'
+    'cluster_scores', 'head_weights', 'nearest_clusters'
 ]

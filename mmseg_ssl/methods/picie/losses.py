@@ -18,28 +18,51 @@ def cluster_scores(features: Tensor, centroids: Tensor,
 
     Args:
         features (Tensor): Shape (B, D, h, w).
-        centroids (Tensor): Shape (K, D).
+        centroids (Tensor): Shape (K, D); get no gradient.
         metric (str): 'cosine', or 'euclidean': minus the squared distance, up
             to a term that is the same for all centres.
 
     Returns:
         Tensor: Shape (B, K, h, w); the nearest centre has the largest.
     """
+    products = _products(features, centroids, metric)
+    if metric == 'euclidean':
+        return products
+    norms = features.to(products).norm(dim=1, keepdim=True)
+    # K scores are fewer than the D numbers of a normalised copy
+    return products / norms.clamp(min=1e-12)
+
+
+def nearest_clusters(features: Tensor, centroids: Tensor,
+                     metric: str = 'cosine') -> Tensor:
+    """Find the centre with the largest of :func:`cluster_scores`.
+
+    Args:
+        features (Tensor): Shape (B, D, h, w).
+        centroids (Tensor): Shape (K, D).
+        metric (str): 'cosine' or 'euclidean'. Defaults to 'cosine'.
+
+    Returns:
+        Tensor: Clusters, shape (B, h, w), int64.
+    """
+    # the length of a feature does not change which centre is nearest
+    return _products(features, centroids, metric).argmax(dim=1)
+
+
+def _products(features: Tensor, centroids: Tensor, metric: str) -> Tensor:
+    """Scores (B, K, h, w), for cosines times the length of the feature."""
     if features.dtype in (torch.float16, torch.bfloat16):
         features = features.float()
-    centroids = centroids.to(features)
+    centroids = centroids.detach().to(features)
     with torch.autocast(features.device.type, enabled=False):
         if metric == 'euclidean':
             return F.conv2d(features, 2 * centroids[:, :, None, None],
                             -centroids.square().sum(dim=1))
-        products = F.conv2d(features, F.normalize(centroids)[:, :, None, None])
-        # K scores are fewer than the D numbers of a normalised copy
-        return products / features.norm(dim=1, keepdim=True).clamp(min=1e-12)
+        return F.conv2d(features, F.normalize(centroids)[:, :, None, None])
 
 
-def cluster_loss(features: Tensor,
+def cluster_loss(scores: Tensor,
                  labels: Tensor,
-                 centroids: Tensor,
                  temperature: float = 1.0,
                  weight: Tensor | None = None) -> Tensor:
     """Pull pixels to the centres of their clusters (FS4, Eq. 2; PiCIE).
@@ -48,10 +71,9 @@ def cluster_loss(features: Tensor,
     cosine distance d; the mean over all pixels.
 
     Args:
-        features (Tensor): z, shape (B, D, h, w), of any length.
+        scores (Tensor): Cosines of z and mu, shape (B, K, h, w).
         labels (Tensor): y, clusters, shape (B, h, w), int64,
             :data:`IGNORED` (-1) is no cluster and does not count.
-        centroids (Tensor): mu, shape (K, D); get no gradient.
         temperature (float): Defaults to 1, the paper's.
         weight (Tensor, optional): Of each cluster, shape (K,).
 
@@ -59,7 +81,6 @@ def cluster_loss(features: Tensor,
         Tensor: Scalar; 0 with a graph when no pixel counts.
     """
     # the constant of d = 1 - cosine drops out of the softmax
-    scores = cluster_scores(features, centroids.detach())
     valid = labels != IGNORED
     weight = weight if weight is None else weight.to(scores)
     loss = F.cross_entropy(scores / temperature, labels, weight,

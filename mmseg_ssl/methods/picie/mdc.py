@@ -35,8 +35,9 @@ class MDC(PiCIE):
                          frozen: list[Tensor]) -> dict[str, Tensor]:
         """Loss within the view, for each number of clusters."""
         within = sum(
-            weight * self.loss_of_view(
-                features[0], self.label(frozen[0], 0, head), 0, head)
+            weight * self.loss_of_scores(
+                self.scores(features[0], 0, head),
+                self.label(frozen[0], 0, head), 0, head)
             for head, weight in enumerate(self.head_weights))
         return dict(loss_within=self.loss_weight * within)
 

@@ -8,7 +8,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmseg_ssl.datasets.padding import refuse_padding
-from mmseg_ssl.methods.picie.losses import cluster_loss, head_weights
+from mmseg_ssl.methods.picie.losses import (
+    cluster_loss,
+    cluster_scores,
+    head_weights,
+)
 from mmseg_ssl.methods.picie.pixel_clustering import PixelClustering
 from mmseg_ssl.methods.picie.views import (
     Geometry,
@@ -176,27 +180,43 @@ class PiCIE(PixelClustering):
         for head, weight in enumerate(self.head_weights):
             labels = [self.label(x, view, head)
                       for view, x in enumerate(frozen)]
-            # [view of the features][view of labels and centroids]
-            losses = [[self.loss_of_view(z, y, view, head)
-                       for view, y in enumerate(labels)] for z in features]
-            within = within + weight * (losses[0][0] + losses[1][1])
-            cross = cross + weight * (losses[0][1] + losses[1][0])
+            of_head = self.losses_of_labels(features, labels, head)
+            within = within + weight * of_head[0]
+            cross = cross + weight * of_head[1]
         return dict(loss_within=self.loss_weight * within,
                     loss_cross=self.loss_weight * cross)
+
+    def losses_of_labels(self, features: list[Tensor], labels: list[Tensor],
+                         head: int) -> tuple[Tensor, Tensor]:
+        """Losses within and across views, for one number of clusters.
+
+        Args:
+            features (list[Tensor]): z of each view, (B, D, h, w).
+            labels (list[Tensor]): y of each view, (B, h, w).
+            head (int): 0: ``num_clusters``, 1: ``over_clusters``.
+        """
+        # features are read once for the centroids of both views
+        centroids = torch.cat(
+            [kmeans.centroids for kmeans in self.kmeans[head]])
+        scores = [cluster_scores(z, centroids).chunk(2, dim=1)
+                  for z in features]
+        # [view of the features][view of labels and centroids]
+        losses = [[self.loss_of_scores(x, y, view, head)
+                   for view, (x, y) in enumerate(zip(pair, labels))]
+                  for pair in scores]
+        return losses[0][0] + losses[1][1], losses[0][1] + losses[1][0]
 
     def loss_by_images(self, features: list[Tensor],
                        data_samples: SampleList) -> dict[str, Tensor]:
         """Losses over images as a whole, for subclasses; none here."""
         return {}
 
-    def loss_of_view(self, features: Tensor, labels: Tensor, view: int,
-                     head: int) -> Tensor:
-        """Loss against the centroids of a view."""
-        kmeans = self.kmeans[head][view]
+    def loss_of_scores(self, scores: Tensor, labels: Tensor, view: int,
+                       head: int) -> Tensor:
+        """Loss of cosines with the centroids of a view, (B, K, h, w)."""
         weight = None
         if self.balance:
-            counts = kmeans.counts.float()
+            counts = self.kmeans[head][view].counts.float()
             # an empty cluster is no label
             weight = counts.sum() / counts.clamp(min=1) / len(counts)
-        return cluster_loss(features, labels, kmeans.centroids,
-                            self.temperature, weight)
+        return cluster_loss(scores, labels, self.temperature, weight)

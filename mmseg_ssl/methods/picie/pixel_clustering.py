@@ -22,7 +22,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from mmseg_ssl.clustering import MiniBatchKMeans
 from mmseg_ssl.datasets.padding import refuse_padding
 from mmseg_ssl.methods.picie.illustration import illustrate_clusters
-from mmseg_ssl.methods.picie.losses import cluster_scores
+from mmseg_ssl.methods.picie.losses import (
+    cluster_scores,
+    nearest_clusters,
+)
 from mmseg_ssl.visualization.panels import Illustration
 
 
@@ -192,7 +195,8 @@ class PixelClustering(BaseSegmentor):
         Returns:
             Tensor: Clusters, shape (B, h, w), int64.
         """
-        return self.scores(features, view, head).argmax(dim=1)
+        centroids = self.kmeans[head][view].centroids
+        return nearest_clusters(features, centroids, self.metric)
 
     def scores(self, features: Tensor, view: int = 0,
                head: int = 0) -> Tensor:

@@ -9,6 +9,7 @@ from mmseg_ssl.methods.picie import (
     cluster_loss,
     cluster_scores,
     head_weights,
+    nearest_clusters,
 )
 from mmseg_ssl.methods.picie.losses import IGNORED
 
@@ -20,6 +21,11 @@ def problem():
     labels = torch.randint(6, (2, 3, 4))
     labels[0, 0, :2] = IGNORED
     return features, labels, centroids
+
+
+def fast_loss(features, labels, centroids, temperature=1.0, weight=None):
+    return cluster_loss(
+        cluster_scores(features, centroids), labels, temperature, weight)
 
 
 def slow_loss(features, labels, centroids, temperature, weight) -> float:
@@ -42,7 +48,7 @@ def slow_loss(features, labels, centroids, temperature, weight) -> float:
 def test_cluster_loss(problem, temperature, weighted):
     features, labels, centroids = problem
     weight = torch.rand(6, dtype=torch.float64) if weighted else None
-    loss = cluster_loss(features, labels, centroids, temperature, weight)
+    loss = fast_loss(features, labels, centroids, temperature, weight)
     assert loss.item() == pytest.approx(
         slow_loss(*problem, temperature, weight))
 
@@ -52,14 +58,14 @@ def test_every_one_of_many_clusters_counts():
     centroids = F.normalize(torch.randn(300, 5, dtype=torch.float64))
     features = torch.randn(1, 5, 1, 3, dtype=torch.float64)
     labels = torch.tensor([[[255, 299, 255]]])
-    assert cluster_loss(features, labels, centroids).item() == pytest.approx(
+    assert fast_loss(features, labels, centroids).item() == pytest.approx(
         slow_loss(features, labels, centroids, 1.0, None))
 
 
 def test_gradient(problem):
     features, labels, centroids = problem
     torch.autograd.gradcheck(
-        lambda x: cluster_loss(x, labels, centroids, 0.5),
+        lambda x: fast_loss(x, labels, centroids, 0.5),
         (features.requires_grad_(), ))
 
 
@@ -67,7 +73,7 @@ def test_centroids_get_no_gradient(problem):
     features, labels, centroids = problem
     centroids.requires_grad_()
     features.requires_grad_()
-    cluster_loss(features, labels, centroids).backward()
+    fast_loss(features, labels, centroids).backward()
     assert centroids.grad is None and features.grad.abs().sum() > 0
 
 
@@ -75,8 +81,8 @@ def test_centroids_get_no_gradient(problem):
 def test_nothing_to_learn_keeps_the_graph(problem, weight):
     features, labels, centroids = problem
     features = features.requires_grad_()
-    loss = cluster_loss(features, torch.full_like(labels, IGNORED),
-                        centroids, weight=weight)
+    loss = fast_loss(features, torch.full_like(labels, IGNORED),
+                     centroids, weight=weight)
     assert loss == 0
     loss.backward()
     assert (features.grad == 0).all()
@@ -88,7 +94,7 @@ def test_loss_falls_along_its_gradient(problem):
     optimizer = torch.optim.SGD([features], lr=5.0)
     losses = []
     for _ in range(30):
-        loss = cluster_loss(features, labels, centroids, 0.3)
+        loss = fast_loss(features, labels, centroids, 0.3)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -106,7 +112,9 @@ def test_the_nearest_centroid_scores_highest(problem, metric):
             pixels[:, None], centroids[None], dim=2).argmax(1)
     else:
         expected = torch.cdist(pixels, centroids).argmin(1)
-    labels = cluster_scores(features, centroids, metric).argmax(1)
+    scores = cluster_scores(features, centroids, metric)
+    assert torch.equal(scores.argmax(1).flatten(), expected)
+    labels = nearest_clusters(features, centroids, metric)
     assert torch.equal(labels.flatten(), expected)
 
 

@@ -276,8 +276,9 @@ def test_balance_weighs_small_clusters_more(make_model, make_batch, cluster):
         features = centroids[[0, 1]].t().reshape(1, 16, 1, 2)
         labels = torch.tensor([[[1, 1]]])
         labels[0, 0, 1] = 0
-        losses[balance] = model.loss_of_view(features, labels, 0, 0)
-        first = model.loss_of_view(features[..., 1:], labels[..., 1:], 0, 0)
+        scores = model.scores(features)
+        losses[balance] = model.loss_of_scores(scores, labels, 0, 0)
+        first = model.loss_of_scores(scores[..., 1:], labels[..., 1:], 0, 0)
     # label 0 (98 times rarer) has nearly all the weight
     torch.testing.assert_close(losses[True], first, rtol=0.05, atol=0)
     assert losses[True].isfinite()
