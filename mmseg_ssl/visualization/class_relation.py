@@ -332,5 +332,6 @@ def _draw_tree(axes: Axes, relation: ClassRelation) -> None:
         leaf_font_size=SMALL, color_threshold=0,
         above_threshold_color='black')
     axes.tick_params(labelsize=SMALL)
+    axes.locator_params(axis='x', nbins=4)
     axes.set_xlabel('cosine distance', fontsize=SMALL)
     axes.spines[['top', 'left', 'right']].set_visible(False)

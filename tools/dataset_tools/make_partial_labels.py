@@ -103,7 +103,7 @@ def main() -> None:
         written = write_partial_labels(
             dataset, spec, out, args.split, args.num_procs)
     except (FileNotFoundError, ValueError) as error:
-        sys.exit(f'make_partial_labels.py: {error}')
+        sys.exit(f'\nmake_partial_labels.py: {error}')
     except OSError as error:  # a data root is often read-only
         sys.exit(f'make_partial_labels.py: {error}; to write elsewhere than '
                  f'to {out}, use --out')
