@@ -10,6 +10,7 @@ several processes, ``torchrun --nproc_per_node=N`` in front, and
 """
 import argparse
 import copy
+import sys
 from pathlib import Path
 
 import mmcv
@@ -77,8 +78,8 @@ def read_view(dataset, image: int, view: int) -> np.ndarray:
     return mmcv.imresize(crop_view(pixels, view), PANEL_SIZE)
 
 
-def main() -> None:
-    args = parse_args()
+def run(args: argparse.Namespace) -> None:
+    """Make the labels that a config describes, and the picture."""
     cfg = Config.fromfile(args.config)
     apply_cfg_options(cfg, args.cfg_options)
     if args.launcher != 'none':
@@ -88,7 +89,7 @@ def main() -> None:
             init_dist(args.launcher)
     init_default_scope('mmseg')
     if 'pyramid_labels' not in cfg:
-        raise SystemExit(
+        raise ValueError(
             f'{args.config} has no pyramid_labels: take a config of '
             'configs/fs4 that uses global guidance')
     options = copy.deepcopy(cfg.pyramid_labels.to_dict())
@@ -98,6 +99,14 @@ def main() -> None:
         network.to(get_device()), dataset, **options)
     if args.picture is not None and is_main_process():
         draw(labels, dataset, args.picture)
+
+
+def main() -> None:
+    args = parse_args()
+    try:
+        run(args)
+    except (OSError, ValueError) as error:
+        sys.exit(f'make_pyramid_labels.py: {error}')
 
 
 if __name__ == '__main__':

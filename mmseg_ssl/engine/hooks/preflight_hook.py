@@ -161,14 +161,15 @@ def check_hooks(model: nn.Module, hooks: Sequence[Hook]) -> None:
                 f"dict(type='{name}') to custom_hooks")
 
 
-def check_pretrained(model: nn.Module) -> None:
+def check_pretrained(model: nn.Module, key: str = 'model') -> None:
     """See whether the files are there that parts of a model start from.
 
     Args:
         model (nn.Module): Parts may have an ``init_cfg`` of type Pretrained.
+        key (str): Where the model is in the config. Defaults to 'model'.
 
     Raises:
-        FileNotFoundError: Names the part and its file.
+        MissingFile: Names the part and its file.
     """
     for name, module in model.named_modules():
         cfg = getattr(module, 'init_cfg', None)
@@ -176,10 +177,10 @@ def check_pretrained(model: nn.Module) -> None:
             continue
         path = cfg['checkpoint']
         if '://' not in path and not Path(path).expanduser().is_file():
-            raise FileNotFoundError(
+            raise MissingFile(
                 f'{name or "the model"} starts from {path}, which does not '
                 'exist: train that first, or name other weights in '
-                f'{".".join(filter(None, ["model", name]))}.'
+                f'{".".join(filter(None, [key, name]))}.'
                 'init_cfg.checkpoint')
 
 

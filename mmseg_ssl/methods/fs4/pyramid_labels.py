@@ -34,6 +34,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from mmseg_ssl.clustering import MiniBatchKMeans
+from mmseg_ssl.engine.hooks.preflight_hook import check_pretrained
 from mmseg_ssl.methods.fs4.pyramid_view import (
     VIEW_NAMES,
     PyramidLabels,
@@ -91,10 +92,14 @@ def build_network(cfg: ConfigType) -> PooledFeatures:
 
     Args:
         cfg (dict): Config of a :class:`PooledFeatures`.
+
+    Raises:
+        FileNotFoundError: There are no weights where it starts from.
     """
     with torch.random.fork_rng():
         torch.manual_seed(0)  # of what no checkpoint is given for
         network = MODELS.build(cfg)
+        check_pretrained(network, 'pyramid_labels.network')
         network.init_weights()
     return network
 
@@ -158,7 +163,8 @@ class FeatureCache:
         dataset (BaseDataset): Names the images.
         resize (int): See :class:`PyramidViews`. Defaults to 256.
         crop (int): See :class:`PyramidViews`. Defaults to 224.
-        shard_size (int): Images of a file. Defaults to 1024.
+        shard_size (int): Images of a file, which is what a stage that was
+            ended loses at most. Defaults to 128.
 
     Raises:
         ValueError: The folder holds features of another network, of other
@@ -171,7 +177,7 @@ class FeatureCache:
                  dataset: BaseDataset,
                  resize: int = 256,
                  crop: int = 224,
-                 shard_size: int = 1024) -> None:
+                 shard_size: int = 128) -> None:
         self.folder = Path(folder)
         self.network = network
         self.dataset = dataset

@@ -6,6 +6,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 
+from mmseg_ssl.engine.hooks.preflight_hook import RefusedRun
 from mmseg_ssl.methods.fs4.pyramid_labels import build_network, hash_of_weights
 from mmseg_ssl.methods.fs4.pyramid_view import (
     PyramidLabels,
@@ -34,7 +35,7 @@ class PyramidLabelsHook(Hook):
         if not files:
             return
         if 'pyramid_labels' not in runner.cfg:
-            raise ValueError(
+            raise RefusedRun(
                 'PyramidLabelsHook compares labels with the network of '
                 'pyramid_labels in the config, which has none: add it, or '
                 'leave the hook out of custom_hooks')
@@ -43,7 +44,7 @@ class PyramidLabelsHook(Hook):
         for path in files:
             there = PyramidLabels.load(path).manifest.get('network')
             if there != here:
-                raise ValueError(
+                raise RefusedRun(
                     f'{path} was made with other weights (digest {there}) '
                     f'than those of pyramid_labels.network ({here}), which '
                     'may have been trained anew since: delete the folder, '
