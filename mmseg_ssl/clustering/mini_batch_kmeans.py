@@ -28,8 +28,7 @@ INITS = ('k-means++', 'sample')
 
 # A chunk of points and of their similarities bounds the memory; it should be
 # large enough to hide the start of threads, or of kernels on an accelerator.
-CPU_CHUNK_BYTES = 2**24
-ACCELERATOR_CHUNK_BYTES = 2**25
+CHUNK_BYTES = 2**25
 
 
 class MiniBatchKMeans(nn.Module):
@@ -284,9 +283,7 @@ class MiniBatchKMeans(nn.Module):
         """Points of a chunk."""
         row_bytes = (self.dim + self.num_clusters) * \
             self.centroids.element_size()
-        budget = (CPU_CHUNK_BYTES if self.centroids.device.type == 'cpu'
-                  else ACCELERATOR_CHUNK_BYTES)
-        return max(1, budget // row_bytes)
+        return max(1, CHUNK_BYTES // row_bytes)
 
     def _chunks(self, shards: Iterable[Tensor]) -> Iterator[Tensor]:
         """Cut shards into chunks, shape (n, D), like the centroids."""

@@ -39,7 +39,7 @@ def special_points() -> Tensor:
 
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch):
-    monkeypatch.setattr(module, 'CPU_CHUNK_BYTES', 3000)
+    monkeypatch.setattr(module, 'CHUNK_BYTES', 3000)
 
 
 @pytest.mark.parametrize('metric', METRICS)

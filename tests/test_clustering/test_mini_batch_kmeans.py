@@ -47,7 +47,7 @@ def slow_lloyd(x: Tensor, centres: Tensor, metric: str,
 @pytest.fixture
 def small_chunks(monkeypatch):
     """Chunks of a few rows, so that small data have many."""
-    monkeypatch.setattr(module, 'CPU_CHUNK_BYTES', 1000)
+    monkeypatch.setattr(module, 'CHUNK_BYTES', 1000)
 
 
 @pytest.mark.parametrize('metric', ['cosine', 'euclidean'])
