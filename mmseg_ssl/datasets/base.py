@@ -74,13 +74,11 @@ class CheckedSegDataset(BaseSegDataset):
                     f'{name}: image {image!r} of the list '
                     f'{self.ann_file!r} does not exist')
             if mask is not None and not self._exists(mask):
-                advice = (
-                    'run tools/dataset_tools/make_partial_labels.py first'
-                    if 'partial_labels' in mask else
-                    'for images without labels use an UnlabeledDataset')
                 raise FileNotFoundError(
                     f'{name}: image {image!r} has no label map, expected '
-                    f'{mask!r}; {advice}')
+                    f'{mask!r}; for images without labels use an '
+                    'UnlabeledDataset, for partial labels run '
+                    'tools/dataset_tools/make_partial_labels.py first')
 
     def _exists(self, path: str) -> bool:
         return fileio.exists(path, backend_args=self.backend_args)
