@@ -11,8 +11,8 @@ the start to ours, too.
 
 ``--max-batches`` adds a row: ours that clusters so many batches, and trains on
 all. ``--cfg-options model.snapshot_dtype=bfloat16`` and
-``optim_wrapper.type=BFloat16OptimWrapper`` are for ours; the released algorithm
-clusters all images and computes in float32, as its code does.
+``optim_wrapper.type=BFloat16OptimWrapper`` are for ours; the released
+algorithm clusters all images and computes in float32, as its code does.
 
 Each runs in a process of its own; the order is changed between repeats.
 Prints the seconds of clustering (and labelling) and of training, the ratio of
