@@ -4,8 +4,8 @@
 #   bash tools/run_upstream_tests.sh [PYTEST ARGUMENTS]
 #
 # Makes .venv-upstream (Python 3.11 or 3.12) with requirements-upstream.txt
-# and compiles mmcv 2.1.0 with its operators for the CPU, which takes about half
-# an hour on two cores, once. Needs a C++ compiler.
+# and compiles mmcv 2.1.0 with its operators for the CPU, which takes about a
+# quarter of an hour, once. Needs a C++ compiler.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 VENV=${VENV:-.venv-upstream}
@@ -21,7 +21,7 @@ setup_env requirements-upstream.txt requirements-dev.txt
 if ! python -c 'import mmcv._ext' 2> /dev/null; then
     echo '== environment: compiling mmcv'
     # no device in sight: setup.py would build for it. Tests need no fast
-    # operators: without optimisation and symbols it takes half the time
+    # operators: with less optimisation and no symbols it takes half the time
     CUDA_VISIBLE_DEVICES='' MMCV_WITH_OPS=1 FORCE_CUDA=0 \
         CFLAGS='-O1 -g0' CXXFLAGS='-O1 -g0' python -m pip install \
         --no-build-isolation --no-binary mmcv mmcv==2.1.0

@@ -5,7 +5,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from mmengine.dataset import InfiniteSampler
 from mmengine.hooks import Hook
 from mmengine.model import BaseModel
 from mmengine.runner import Runner
@@ -85,13 +84,7 @@ def run(tmp_path):
     return train
 
 
-needs_skipping_sampler = pytest.mark.skipif(
-    not hasattr(InfiniteSampler, 'skip'),
-    reason="mmengine 0.10.7 loads the images it skips, which draws random "
-    'numbers')
-
-
-@needs_skipping_sampler
+@pytest.mark.usefixtures('sampler_that_skips')
 @pytest.mark.parametrize('stop', [1, 2, 3])
 def test_a_resumed_run_draws_what_the_other_drew(run, stop):
     whole = run(6)

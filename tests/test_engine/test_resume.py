@@ -1,7 +1,6 @@
 """--resume goes on with the same run, bit for bit."""
 import pytest
 import torch
-from mmengine.dataset import InfiniteSampler
 from mmengine.runner import Runner, load_checkpoint
 
 MAX_ITERS = 6
@@ -60,13 +59,7 @@ def assert_same(value, expected, name: str = '') -> None:
         assert value == expected, name
 
 
-needs_skipping_sampler = pytest.mark.skipif(
-    not hasattr(InfiniteSampler, 'skip'),
-    reason="mmengine 0.10.7 loads the images it skips, which draws random "
-    'numbers')
-
-
-@needs_skipping_sampler
+@pytest.mark.usefixtures('sampler_that_skips')
 @pytest.mark.parametrize('stop', [3, STOP])
 def test_resumed_run_equals_the_uninterrupted_one(make_run_cfg, stop):
     """Interrupted in the middle and right after a validation."""

@@ -123,6 +123,7 @@ def test_options_that_make_no_sense():
         build()(torch.zeros(1, 3, 32, 32), mode='val')
 
 
+@pytest.mark.usefixtures('sampler_that_skips')
 def test_trains_without_labels_and_resumes(make_cfg):
     """Going on from a checkpoint ends where the whole run ends."""
 

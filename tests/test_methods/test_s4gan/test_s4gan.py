@@ -309,6 +309,7 @@ def run(make_cfg, make_cfg_of_model, tmp_path):
     return run
 
 
+@pytest.mark.usefixtures('sampler_that_skips')
 def test_a_resumed_run_equals_the_uninterrupted_one(run):
     whole = run('whole', 4)
     run('resumed', 2)
