@@ -12,7 +12,7 @@ from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent
-MIM_ENTRIES = ('configs', 'tools', 'model-index.yml', 'dataset-index.yml')
+MIM_ENTRIES = ('configs', 'tools', 'model-index.yml')
 
 
 def copy(source: Path, target: Path) -> None:

@@ -331,6 +331,14 @@ def test_configs_elsewhere_can_inherit_ours(tmp_path):
     assert cfg.max_iters == 7 and cfg.num_classes == 8
 
 
+def test_files_of_the_manifest_exist():
+    lines = (ROOT / 'MANIFEST.in').read_text().splitlines()
+    patterns = [pattern for line in lines if line.startswith('include ')
+                for pattern in line.split()[1:]]
+    assert 'model-index.yml' in patterns
+    assert [p for p in patterns if not any(ROOT.glob(p))] == []
+
+
 def test_requirement_files_pin_the_tested_set():
     lines = (ROOT / 'requirements.txt').read_text().splitlines()
     pinned = [line for line in lines if line and not line.startswith('#')]

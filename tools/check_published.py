@@ -38,6 +38,19 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def check_images(paths: list[Path]) -> None:
+    """See that OpenCV can read the images, before the other process does.
+
+    Raises:
+        ValueError: There is no such file, or it is no image.
+    """
+    for path in paths:
+        if not (path.is_file() and cv2.haveImageReader(str(path))):
+            problem = ('is no image that can be read' if path.exists()
+                       else 'does not exist')
+            raise ValueError(f'{path} {problem}')
+
+
 def original_logits(checkpoint: Path, published: Published,
                     images: list[Path]) -> list[np.ndarray]:
     """What the model that was trained predicts."""
@@ -86,6 +99,7 @@ def check(checkpoint: Path, args: argparse.Namespace) -> float:
 def main() -> None:
     args = parse_args()
     try:
+        check_images(args.images)
         difference = max(check(path, args) for path in args.checkpoints)
     except (OSError, ValueError, ImportError, RuntimeError,
             subprocess.CalledProcessError) as error:

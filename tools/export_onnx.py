@@ -8,6 +8,7 @@ import argparse
 import sys
 
 from mmseg_ssl.apis.publishing import publish_onnx
+from mmseg_ssl.engine.environment import positive
 
 
 def parse_args() -> argparse.Namespace:
@@ -27,7 +28,7 @@ def parse_args() -> argparse.Namespace:
         help='of the images (what the config tests with; the training '
         'crops where it keeps the ratio of sides)')
     parser.add_argument(
-        '--batch-size', type=int, default=1, help='images at once (1)')
+        '--batch-size', type=positive, default=1, help='images at once (1)')
     return parser.parse_args()
 
 

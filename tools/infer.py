@@ -11,6 +11,7 @@ What lies in these three folders is never segmented, so that DIR may be in
 IMAGES.
 """
 import argparse
+import math
 import sys
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -23,7 +24,7 @@ from PIL import Image
 
 from mmseg_ssl.apis import Segmentation, Segmenter
 from mmseg_ssl.apis.files import find_images, writable_folder
-from mmseg_ssl.engine.environment import keep_freed_memory
+from mmseg_ssl.engine.environment import keep_freed_memory, positive
 from mmseg_ssl.visualization.overlay import (
     draw_legend,
     legend_of,
@@ -38,19 +39,15 @@ KINDS = ('overlay', 'labels', 'confidence')  # folders of what is written
 Named = tuple[str, np.ndarray]
 
 
-def positive(text: str) -> int:
-    """Parse a number above 0."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(
-            f'{text!r} should be a number above 0')
-    return int(text)
-
-
 def share(text: str) -> float:
     """Parse a number from 0 to 1."""
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
     if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f'{text} should be between 0 and 1')
+        raise argparse.ArgumentTypeError(
+            f'{text!r} should be a number from 0 to 1')
     return value
 
 
@@ -124,13 +121,14 @@ def run(args: argparse.Namespace) -> int:
     """Predict and write everything; returns how many images there were."""
     writable_folder(args.out)
     is_video = Path(args.images).suffix.lower() in VIDEO_SUFFIXES
-    if not is_video:  # before time goes into loading a model
-        found = find_images(args.images, [args.out / kind for kind in KINDS])
-    segmenter = Segmenter(args.model, args.config, args.device)
+    # before time goes into loading a model
     if is_video:
         items, count = read_frames(Path(args.images), args.every)
     else:
+        found = find_images(args.images, [args.out / kind for kind in KINDS])
         count = len(found)
+    segmenter = Segmenter(args.model, args.config, args.device)
+    if not is_video:
         items = ((name, segmenter.read(path)) for name, path in found.items())
     bar = ProgressBar(count)
     for batch in in_batches(items, args.batch_size):

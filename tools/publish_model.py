@@ -1,4 +1,4 @@
-"""Publish a checkpoint: ``publish_model.py CKPT DIR``.
+"""Publish a checkpoint: ``publish_model.py CKPT --out DIR``.
 
 Writes ``<config>_<YYYYMMDD>-<sha8>.pth``, where sha8 is the start of the
 SHA-256 of that file, and a config beside it. Kept are the network that
@@ -18,10 +18,10 @@ def parse_args() -> argparse.Namespace:
         'checkpoint', help='checkpoint of a training, or name in the zoo')
     parser.add_argument(
         '--config', help="config of the model (the checkpoint's own)")
-    parser.add_argument(
-        'folder', nargs='?', default='work_dirs/published',
-        help='to write to (work_dirs/published)')
-    parser.add_argument('--out', help='the same, as for the other tools')
+    out = parser.add_mutually_exclusive_group()
+    out.add_argument(
+        'folder', nargs='?', help='to write to (work_dirs/published)')
+    out.add_argument('--out', help='the same, as for the other tools')
     parser.add_argument(
         '--keep', choices=['teacher', 'student'],
         help='of two networks (the one that the config evaluates)')
@@ -49,8 +49,9 @@ def summary(published: Published) -> str:
 def main() -> None:
     args = parse_args()
     try:
-        published = publish(args.checkpoint, args.out or args.folder,
-                            args.config, args.keep, args.size)
+        published = publish(
+            args.checkpoint, args.out or args.folder or 'work_dirs/published',
+            args.config, args.keep, args.size)
     except (OSError, ValueError, ImportError, RuntimeError) as error:
         sys.exit(f'publish_model.py: {error}')
     print(summary(published))

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from mmseg_ssl.apis.zoo import find_model
 from mmseg_ssl.datasets.folder.writing import palette
+from mmseg_ssl.engine.environment import refuse_folder
 from mmseg_ssl.engine.hooks.preflight_hook import (
     check_trained_classes,
     check_weights,
@@ -88,9 +89,10 @@ def load_segmentor(source: str | Path,
 
     Raises:
         FileNotFoundError: The checkpoint or the config does not exist.
-        ValueError: The name is not known; the file is no checkpoint, has no
-            config, one that names what is not installed, or one that it does
-            not fit; its model predicts no classes.
+        ValueError: The name is not known; the path is a folder; the file is
+            no checkpoint, has no config, one that names what is not
+            installed, or one that it does not fit; its model predicts no
+            classes.
     """
     path, zoo_config = locate(source)
     checkpoint = open_checkpoint(path)
@@ -122,9 +124,10 @@ def locate(source: str | Path) -> tuple[str, Path | None]:
 
     Raises:
         FileNotFoundError: It is a path, and there is no such file.
-        ValueError: It is a name, and the zoo does not know it.
+        ValueError: It is a folder, or a name that the zoo does not know.
     """
     text = str(source)
+    refuse_folder(text)
     path = Path(text)
     is_config = path.suffix == '.py'
     if '://' in text or (path.is_file() and not is_config):

@@ -60,12 +60,33 @@ def existing_checkpoint(path: str) -> str:
 
     Raises:
         FileNotFoundError: There is no such file.
+        ValueError: It is a folder.
     """
+    refuse_folder(path)
     if '://' not in path and not Path(path).expanduser().is_file():
         raise FileNotFoundError(
             f'checkpoint {path} does not exist; trainings leave theirs in '
             'their work directory, such as work_dirs/NAME/iter_4000.pth')
     return path
+
+
+def refuse_folder(path: str) -> None:
+    """Name the checkpoints in a folder that was given in place of one.
+
+    Raises:
+        ValueError: It is a folder.
+    """
+    folder = Path(path).expanduser()
+    if not folder.is_dir():
+        return
+    found = sorted(folder.glob('*.pth'),
+                   key=lambda file: (len(file.name), file.name))
+    if found:
+        raise ValueError(f'{path} is a folder; give a checkpoint in it: '
+                         f'{", ".join(map(str, found))}')
+    raise ValueError(
+        f'{path} is a folder without checkpoints; trainings leave theirs in '
+        'their work directory, such as work_dirs/NAME/iter_4000.pth')
 
 
 def _nested_dicts(node: Any) -> Iterator[dict]:
@@ -201,6 +222,18 @@ def _export_rank(launcher: str) -> None:
             ['scontrol', 'show', 'hostname', os.environ['SLURM_NODELIST']],
             check=True, capture_output=True, text=True)
         os.environ['MASTER_ADDR'] = nodes.stdout.split()[0]
+
+
+def positive(text: str) -> int:
+    """Parse a number above 0, as an argument of a command.
+
+    Raises:
+        argparse.ArgumentTypeError: If it is none.
+    """
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(
+            f'{text!r} should be a number above 0')
+    return int(text)
 
 
 def named_run(text: str) -> tuple[str, str]:

@@ -65,6 +65,19 @@ def test_zoo_of_this_package():
         Segmenter('reco-classmix_mbv2-d16-deeplabv3plus_1xb4-1k_scenes')
 
 
+def test_work_directory(tmp_path):
+    """Is no checkpoint, whether it holds some or none."""
+    with pytest.raises(ValueError, match=(
+            f'^{tmp_path} is a folder without checkpoints; .*iter_4000.pth')):
+        locate(tmp_path)
+    paths = [tmp_path / f'iter_{i}.pth' for i in (500, 4000)]
+    for path in paths:
+        path.touch()
+    with pytest.raises(ValueError, match=(
+            f'is a folder; give a checkpoint in it: {paths[0]}, {paths[1]}$')):
+        locate(tmp_path)
+
+
 def test_urls_and_paths():
     assert locate('https://example.com/a.pth') == (
         'https://example.com/a.pth', None)

@@ -32,9 +32,9 @@ def train(make_cfg, tiny_segmentor):
 
 def test_picture_and_numbers_after_every_validation(train):
     runner, logged = train()
-    pictures = sorted((logged / 'vis_image').glob('class_relation_*.png'))
-    assert [path.stem for path in pictures] == [
-        'class_relation_2', 'class_relation_4']
+    pictures = sorted((logged / 'vis_image').glob('class_relation*'))
+    assert [path.name for path in pictures] == [
+        'class_relation.png_2.png', 'class_relation.png_4.png']
     first, second = (np.asarray(Image.open(path)) for path in pictures)
     assert first.std() > 10  # not blank
     assert not np.array_equal(first, second)
@@ -57,7 +57,7 @@ def test_tensorboard_gets_them_too(train):
     runner.visualizer.close()
     file, = logged.rglob('events.out.tfevents.*')
     events = EventAccumulator(str(file)).Reload()
-    pictures = events.Images('class_relation')
+    pictures = events.Images('class_relation.png')
     assert [picture.step for picture in pictures] == [2, 4]
     assert min(pictures[0].width, pictures[0].height) > 100
     numbers = events.Scalars('class_similarity/features')
@@ -69,6 +69,6 @@ def test_nothing_to_relate_does_not_end_the_training(train, caplog):
     runner, logged = train(**{
         'optim_wrapper.optimizer.lr': 1e30, 'optim_wrapper.clip_grad': None})
     assert runner.iter == 4
-    assert not [*logged.rglob('class_relation_*.png')]
+    assert not [*logged.rglob('class_relation*')]
     log, = logged.parent.glob('*.log')
     assert 'no class relations: ' in log.read_text()

@@ -14,6 +14,7 @@ from mmseg_ssl.engine.environment import (
     apply_cfg_options,
     init_cpu_distributed,
     override_shared,
+    positive,
     revert_sync_bn,
 )
 
@@ -118,6 +119,14 @@ def test_cfg_options_are_parsed_as_by_mmengine_but_for_blanks(text, value):
     parser.add_argument('--cfg-options', nargs='+', action=CfgOptionsAction)
     args = parser.parse_args(['--cfg-options', text])
     assert args.cfg_options == dict(a=value)
+
+
+def test_numbers_above_0():
+    assert positive('3') == 3
+    for text in ('0', '-1', '1.5', 'abc', ''):
+        with pytest.raises(argparse.ArgumentTypeError, match=(
+                f"^'{text}' should be a number above 0$")):
+            positive(text)
 
 
 def test_sync_bn_becomes_bn():

@@ -98,8 +98,8 @@ def test_a_run_clusters_every_epoch(make_run_cfg):
     assert set(runner.message_hub.log_scalars) >= {
         'train/loss', 'train/loss_within', 'train/loss_cross', 'val/mIoU'}
     pictures = sorted(
-        p.name for p in Path(cfg.work_dir).rglob('clusters_*.png'))
-    assert pictures == ['clusters_0.png', 'clusters_4.png']
+        p.name for p in Path(cfg.work_dir).rglob('clusters*'))
+    assert pictures == ['clusters.png_0.png', 'clusters.png_4.png']
     log, = Path(cfg.work_dir).glob('*/*.log')
     text = log.read_text()
     assert 'Clusters of view2_3 before epoch 2: [' in text

@@ -21,6 +21,7 @@ from mmseg_ssl.engine.hooks.preflight_hook import (
     check_hooks,
     check_num_classes,
     compare_weights,
+    read_checkpoint,
 )
 
 CLASSES = ('sky', 'hill', 'road')
@@ -257,6 +258,15 @@ def test_damaged_checkpoint(root, trained):
     damaged.write_bytes(trained.read_bytes()[:10000])
     with pytest.raises(ValueError, match=f'^{damaged} is no checkpoint'):
         load_from(root, damaged)
+
+
+@pytest.mark.parametrize('content', ['', 'junk\n', 'some notes'])
+def test_a_file_of_text_is_no_checkpoint(tmp_path, content):
+    """What a pickle trips over in it says nothing to anyone."""
+    path = tmp_path / 'notes.pth'
+    path.write_text(content)
+    with pytest.raises(ValueError, match='is no checkpoint, or damaged$'):
+        read_checkpoint(str(path))
 
 
 def test_missing_checkpoint(root):

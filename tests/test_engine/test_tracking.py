@@ -1,9 +1,12 @@
 """The config of docs/tracking.md: what experiment trackers get to see."""
 import importlib.util
 import runpy
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import Mock
 
+import numpy as np
 import pytest
 from mmengine.config import Config
 from mmengine.runner import Runner
@@ -69,3 +72,41 @@ def test_other_trackers_take_the_config(my_reco, module, backend, tmp_path,
     monkeypatch.chdir(tmp_path)  # where they write what they keep
     runner = Runner.from_cfg(my_reco(backend))
     runner.visualizer.close()
+
+
+def test_wandb_gets_scalars_and_pictures(my_reco, monkeypatch):
+    wandb = Mock(spec=['init', 'config', 'run', 'Image', 'log', 'join'])
+    monkeypatch.setitem(sys.modules, 'wandb', wandb)
+    Runner.from_cfg(my_reco('WandbVisBackend')).train()
+    assert wandb.init.call_args.kwargs['project'] == 'mmseg_ssl'
+    logged = [call.args[0] for call in wandb.log.call_args_list]
+    assert len([row for row in logged if 'loss' in row]) == 2
+    assert any('mIoU' in name for row in logged for name in row)
+    pictures = [row['pseudo_labels.png'] for row in logged
+                if 'pseudo_labels.png' in row]
+    assert pictures == [wandb.Image.return_value]
+    assert all(call.args[0].dtype == np.uint8
+               for call in wandb.Image.call_args_list)
+    wandb.join.assert_called_once_with()
+
+
+def test_mlflow_gets_scalars_and_pictures(my_reco, monkeypatch):
+    mlflow = Mock(
+        spec=['set_tracking_uri', 'get_experiment_by_name', 'set_experiment',
+              'log_params', 'log_text', 'log_image', 'log_metrics',
+              'log_artifact', 'end_run', 'MlflowException'],
+        MlflowException=RuntimeError)
+    monkeypatch.setitem(sys.modules, 'mlflow', mlflow)
+    cfg = my_reco('MLflowVisBackend')
+    cfg.custom_hooks.append(dict(type='ClassRelationHook'))
+    Runner.from_cfg(cfg).train()
+    logged = [call.args for call in mlflow.log_metrics.call_args_list]
+    assert [step for row, step in logged if 'loss' in row] == [1, 2]
+    assert any('mIoU' in name for row, _ in logged for name in row)
+    pictures = {name: pixels for pixels, name in (
+        call.args for call in mlflow.log_image.call_args_list)}
+    assert min(pictures['pseudo_labels.png'].shape[:2]) > 100
+    assert {'class_relation.png', 'pseudo_labels.png'} < {*pictures}
+    # MLflow takes the kind of a file from its name
+    assert all(Path(name).suffix in ('.png', '.jpg') for name in pictures)
+    mlflow.end_run.assert_called_once_with()

@@ -182,9 +182,17 @@ def test_scenes_are_reused(scenes, capsys):
 
 
 def test_scenes_of_another_size(scenes):
-    with pytest.raises(ValueError, match=(
+    with pytest.raises(SystemExit, match=(
             'height=96 instead of 64, width=128 instead of 64')):
         call('make_scenes', scenes, '--size', '64x64')
+
+
+def test_scenes_go_into_a_folder(tmp_path):
+    path = tmp_path / 'notes.txt'
+    path.touch()
+    with pytest.raises(SystemExit, match=(
+            f'^make_scenes.py: cannot write to the folder {path}: ')):
+        call('make_scenes', path)
 
 
 @pytest.mark.parametrize('size', ['96', '96x', '96x128x3', '8x8'])

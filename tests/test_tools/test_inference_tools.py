@@ -83,6 +83,17 @@ def test_video(call_main, checkpoint, tmp_path):
     video.write_bytes(b'no video')
     with pytest.raises(SystemExit, match='video .*drive.avi cannot be read'):
         call_main('tools/infer.py', checkpoint, video, '--out', tmp_path)
+    video.unlink()
+    with pytest.raises(SystemExit, match='file .*drive.avi'):
+        call_main('tools/infer.py', 'no.pth', video, '--out', tmp_path)
+
+
+@pytest.mark.parametrize('text', ['abc', '1.5', 'nan'])
+def test_opacity_that_is_none(call_main, text, capsys):
+    with pytest.raises(SystemExit):
+        call_main('tools/infer.py', 'a', 'b', '--out', 'c', '--opacity', text)
+    assert f"'{text}' should be a number from 0 to 1" in (
+        capsys.readouterr().err)
 
 
 def test_errors_of_infer(call_main, checkpoint, photos, tmp_path):
@@ -101,12 +112,13 @@ def test_errors_of_infer(call_main, checkpoint, photos, tmp_path):
     broken.write_bytes(checkpoint.read_bytes()[:1000])
     fails('broken.pth is no checkpoint, or damaged: Runtime', model=broken)
     broken.write_text('some notes')
-    fails('broken.pth is no checkpoint, or damaged: ', model=broken)
+    fails('broken.pth is no checkpoint, or damaged$', model=broken)
     fails("device 'nothing' cannot be used here .*leave it out",
           options=('--device', 'nothing'))
     if not torch.cuda.is_available():
         fails("device 'cuda' cannot be used here",
               options=('--device', 'cuda'))
+    fails('empty is a folder without checkpoints', model=tmp_path / 'empty')
     fails('near names are .*supervised_', model='supervised_mbv2-d16')
 
 
@@ -129,6 +141,10 @@ def test_publish(call_main, checkpoint, out, tmp_path, capsys):
                            match=f'^publish_model.py: .*{message}'):
             call_main('tools/publish_model.py', *arguments)
     assert not (tmp_path / 'q').exists()
+    with pytest.raises(SystemExit):
+        call_main('tools/publish_model.py', checkpoint, tmp_path / 'q',
+                  '--out', tmp_path / 'r')
+    assert 'not allowed with argument' in capsys.readouterr().err
 
 
 def test_published_models_elsewhere(call_main, monkeypatch, checkpoint,
@@ -156,6 +172,18 @@ def test_published_models_elsewhere(call_main, monkeypatch, checkpoint,
         call_main(*arguments)
 
 
+def test_images_that_are_none(call_main, photos, tmp_path):
+    """Are noticed before a model is published and predicts."""
+    text = tmp_path / 'notes.png'
+    text.write_text('some notes')
+    for path, problem in ((tmp_path / 'no.png', 'does not exist'),
+                          (text, 'is no image'), (tmp_path, 'is no image')):
+        with pytest.raises(SystemExit, match=(
+                f'^check_published.py: {path} {problem}')):
+            call_main('tools/check_published.py', 'no.pth', '--images',
+                      photos / 'one.png', path)
+
+
 def test_export_onnx(call_main, monkeypatch, checkpoint, tmp_path, capsys):
     """The export itself is in tests/test_apis/test_publishing.py."""
     def export(model, out, config, keep, size, batch_size):
@@ -171,3 +199,6 @@ def test_export_onnx(call_main, monkeypatch, checkpoint, tmp_path, capsys):
     with pytest.raises(SystemExit, match='^export_onnx.py: .*above 0, not'):
         call_main('tools/export_onnx.py', checkpoint, '--out', tmp_path,
                   '--size', 0, 8)
+    with pytest.raises(SystemExit):
+        call_main('tools/export_onnx.py', checkpoint, '--batch-size', 0)
+    assert "'0' should be a number above 0" in capsys.readouterr().err

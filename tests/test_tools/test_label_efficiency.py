@@ -158,6 +158,13 @@ def test_nothing_at_hand(project, call_main):
         call_main(TOOL, *arguments(project, '--no-train'))
 
 
+def test_folders_that_cannot_be_written_to(project, call_main):
+    for out in (project / '5-seed0.txt', '/proc/x'):
+        with pytest.raises(SystemExit, match=(
+                f'^label_efficiency.py: cannot write to the folder {out}: ')):
+            call_main(TOOL, *arguments(project, '--out', out))
+
+
 def test_lists_that_are_missing(project, call_main):
     (project / '10-seed1.txt').unlink()
     with pytest.raises(SystemExit, match=(

@@ -39,6 +39,15 @@ def test_what_is_missing_is_passed_over(work_dir, call_main, capsys):
     assert captured.out.splitlines()[-1].startswith('| `mine` | 3 | 5 |')
     assert captured.out.endswith(' |  |\n')  # no checkpoint, no hash
     assert 'passed over' in captured.err
+    call_main(TOOL, work_dir / 'gone')
+    assert f'passed over: {work_dir}/gone does not exist; give the work' in (
+        capsys.readouterr().err)
+
+
+def test_records_go_into_a_folder(work_dir, call_main):
+    with pytest.raises(SystemExit, match=(
+            '^results_table.py: cannot write to the folder .*c.py: ')):
+        call_main(TOOL, work_dir, '--save', work_dir / 'c.py')
 
 
 @pytest.fixture

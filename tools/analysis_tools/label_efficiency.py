@@ -31,6 +31,7 @@ import matplotlib
 import matplotlib.pyplot as plt
 from mmengine.config import Config
 
+from mmseg_ssl.apis.files import writable_folder
 from mmseg_ssl.engine.environment import read_config
 from mmseg_ssl.engine.progress import (
     check_options,
@@ -251,6 +252,7 @@ def main() -> None:
     args = parse_args()
     matplotlib.use('agg')
     try:
+        writable_folder(args.out)
         plan = plan_runs(args)
         # labels and seed are in the names, as of configs of their own
         for folder in (args.out, *(args.work_root / run.name for run in plan)):
@@ -258,7 +260,7 @@ def main() -> None:
         record_options(args.out, args.cfg_options)
         runs, failed = collect(plan, args)
         write(runs, args.out)
-    except (FileNotFoundError, ValueError) as error:
+    except (OSError, ValueError) as error:
         sys.exit(f'label_efficiency.py: {error}')
     print((args.out / 'label_efficiency.md').read_text())
     print((args.out / 'label_efficiency.png').resolve())

@@ -15,12 +15,21 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from mmseg_ssl.apis.files import writable_folder
 from mmseg_ssl.visualization.results import header, row
 from mmseg_ssl.visualization.run_log import RunRecord, file_hash, read_run
 
 
 def read(path: Path, prefix: str = '') -> RunRecord:
-    """A work directory, or a record that ``--save`` has written."""
+    """A work directory, or a record that ``--save`` has written.
+
+    Raises:
+        FileNotFoundError: It is neither.
+        ValueError: The file is no record.
+    """
+    if not path.exists():
+        raise FileNotFoundError(f'{path} does not exist; give the work '
+                                'directory of a training, or its record')
     if not path.is_dir():
         return RunRecord.from_json(path.stem, path.read_text())
     run = read_run(prefix + path.resolve().name, path)
@@ -45,6 +54,11 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
+    if args.save:
+        try:
+            writable_folder(args.save)
+        except OSError as error:
+            sys.exit(f'results_table.py: {error}')
     metric = None
     for path in args.runs:
         try:

@@ -33,6 +33,7 @@ from mmseg_ssl.datasets.partial_labels import (
     PartialLabelsSpec,
     write_partial_labels,
 )
+from mmseg_ssl.engine.environment import positive
 
 
 def size(text: str) -> tuple[int, int]:
@@ -45,14 +46,6 @@ def size(text: str) -> tuple[int, int]:
         raise argparse.ArgumentTypeError(
             f'{text!r} should be WIDTHxHEIGHT in pixels, e.g. 160x120')
     return width, height
-
-
-def positive(text: str) -> int:
-    """Parse a number above 0."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(
-            f'{text!r} should be a number above 0')
-    return int(text)
 
 
 def parse_args() -> argparse.Namespace:

@@ -4,8 +4,10 @@ The same options give the same images. What is already there is kept, so an
 interrupted call can be repeated.
 """
 import argparse
+import sys
 from pathlib import Path
 
+from mmseg_ssl.apis.files import writable_folder
 from mmseg_ssl.datasets.scenes import ScenesSpec, write_scenes
 
 
@@ -41,7 +43,10 @@ def main() -> None:
     spec = ScenesSpec(
         num_train=args.num_train, num_val=args.num_val, height=height,
         width=width, seed=args.seed)
-    painted = write_scenes(args.out, spec)
+    try:
+        painted = write_scenes(writable_folder(args.out), spec)
+    except (OSError, ValueError) as error:
+        sys.exit(f'make_scenes.py: {error}')
     total = spec.num_train + spec.num_val
     print(f'\n{args.out}: {painted} scenes painted, {total - painted} were '
           'there')

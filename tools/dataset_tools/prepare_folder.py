@@ -34,16 +34,9 @@ from mmseg_ssl.datasets.folder import (
     scan_folder,
     summarize,
 )
+from mmseg_ssl.engine.environment import positive
 
 ON_CPU, ON_GPU = 120, 320  # pixels of the shorter side
-
-
-def positive(text: str) -> int:
-    """Parse a number above 0."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(
-            f'{text!r} should be a number above 0')
-    return int(text)
 
 
 def parse_args() -> argparse.Namespace:

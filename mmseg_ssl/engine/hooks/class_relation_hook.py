@@ -18,10 +18,10 @@ class ClassRelationHook(Hook):
     """Draw the class relations of the validation set after each validation.
 
     The picture, as of ``tools/analysis_tools/class_relation.py``, goes to all
-    ``vis_backends`` of the config: a file for ``LocalVisBackend``, an image
-    for ``TensorboardVisBackend``. The mean similarity of all pairs of
-    classes goes there as a number, ``class_similarity/features`` and, where
-    there is a representation head, ``class_similarity/embedding``.
+    ``vis_backends`` of the config as ``class_relation.png`` (a file for
+    ``LocalVisBackend``, an image for the others). The mean similarity of all
+    pairs of classes goes there as a number, ``class_similarity/features`` and,
+    where there is a representation head, ``class_similarity/embedding``.
 
     It costs another pass over the validation images. Distributed processes
     share the work. Where there is nothing to relate (fewer than two classes,
@@ -54,7 +54,7 @@ class ClassRelationHook(Hook):
         figure.canvas.draw()
         pixels = np.asarray(figure.canvas.buffer_rgba())[..., :3]
         runner.visualizer.add_image(
-            'class_relation', pixels, step=runner.iter)
+            'class_relation.png', pixels, step=runner.iter)
         runner.visualizer.add_scalars({
             f'class_similarity/{kind}': relation.mean_similarity()
             for kind, relation in relations.items()}, step=runner.iter)

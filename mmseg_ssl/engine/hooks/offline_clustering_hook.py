@@ -68,7 +68,8 @@ class OfflineClusteringHook(Hook):
 
     Logged per clustering: ``<name>_largest``, the share of the largest
     cluster, and ``<name>_empty``, the number of empty ones; all sizes go into
-    the text log and into a histogram, ``vis_data/vis_image/clusters_*.png``.
+    the text log and, as ``clusters.png``, into a histogram for all
+    ``vis_backends`` (``vis_data/vis_image/clusters.png_*.png``).
 
     Args:
         num_init_batches (int): Batches of each process that give the centres
@@ -183,7 +184,8 @@ class OfflineClusteringHook(Hook):
                     'empty: their centres stay where they were')
         if self.draw and is_main_process():
             runner.visualizer.add_image(
-                'clusters', draw_cluster_sizes(sizes), step=runner.iter)
+                'clusters.png', draw_cluster_sizes(sizes),
+                step=runner.iter)
 
 
 def _batches(model: Clusterable, runner: Runner,

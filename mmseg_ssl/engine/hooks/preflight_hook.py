@@ -366,10 +366,16 @@ def read_checkpoint(path: str) -> dict:
         raise ValueError(
             f'checkpoint {path} cannot be read: {error}') from error
     except Exception as error:  # a damaged file fails in many ways
-        reason = re.split(r'\n|\. ', str(error))[0]
-        raise ValueError(
-            f'{path} is no checkpoint, or damaged: '
-            f'{type(error).__name__} {reason}'.rstrip()) from error
+        raise ValueError(f'{path} is no checkpoint, or damaged'
+                         f'{_telling_part(error)}') from error
+
+
+def _telling_part(error: Exception) -> str:
+    """The start of what torch says of a damaged file, if it is of use."""
+    if isinstance(error, (EOFError, LookupError)):  # lost within a pickle
+        return ''
+    reason = re.split(r'\n|\. ', str(error))[0]
+    return f': {type(error).__name__} {reason}'.rstrip()
 
 
 def training_only_prefixes(model: nn.Module) -> tuple[str, ...]:
