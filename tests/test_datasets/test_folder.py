@@ -1,8 +1,10 @@
 """Own images: what is read, refused, chosen and proposed."""
+import math
 from pathlib import Path
 
 import numpy as np
 import pytest
+from mmengine.config import Config
 from mmseg.registry import DATASETS, TRANSFORMS
 from PIL import Image
 
@@ -13,13 +15,20 @@ from mmseg_ssl.datasets.folder import (
     scan_folder,
 )
 from mmseg_ssl.datasets.folder.proposal import (
+    LEAST_ISS,
     MEASURED,
+    PUZZLES,
+    Clustering,
+    Measurement,
     Proposal,
     blur_sigma,
     estimate,
     fitting_crop,
     propose,
+    propose_clustering,
+    propose_global_clusters,
     propose_iterations,
+    propose_pretraining,
     propose_side,
 )
 from mmseg_ssl.datasets.folder.writing import palette
@@ -355,18 +364,37 @@ def test_many_images_take_no_time():
 # -------------------------------- proposing --------------------------------
 
 
+def check_record(run: Measurement) -> None:
+    """The figures are those of the record."""
+    path, = [path for folder in ('docs/logs', 'configs/*/logs')
+             for path in ROOT.glob(f'{folder}/{run.config}.json')]
+    record = RunRecord.from_json(run.config, path.read_text())
+    assert record.device == 'CPU'
+    assert record.peak_memory == pytest.approx(run.memory, rel=0.01)
+    assert record.seconds_per_iteration == pytest.approx(
+        run.seconds, rel=0.01)
+
+
 @pytest.mark.parametrize('method', MEASURED)
 def test_estimates_are_what_was_measured(method):
     """The figures are those of the records, and estimates meet them."""
     for run in MEASURED[method]:
-        path, = [path for folder in ('docs/logs', 'configs/reco/logs')
-                 for path in (ROOT / folder).glob(f'{run.config}.json')]
-        record = RunRecord.from_json(run.config, path.read_text())
-        assert record.peak_memory == pytest.approx(run.memory, rel=0.01)
-        assert record.seconds_per_iteration == pytest.approx(
-            run.seconds, rel=0.01)
+        check_record(run)
         assert estimate(method, run.pixels) == pytest.approx(
             (run.memory, run.seconds))
+
+
+def test_memory_of_puzzles_is_what_was_measured():
+    check_record(PUZZLES)
+
+
+@pytest.mark.parametrize('run', [PUZZLES, *MEASURED['picie'],
+                                 *MEASURED['fs4']], ids=lambda run: run.config)
+def test_pixels_are_those_of_the_config(run):
+    path, = ROOT.glob(f'configs/*/{run.config}.py')
+    cfg = Config.fromfile(path)
+    size = cfg.get('view_size', cfg.crop_size)
+    assert run.pixels == cfg.train_dataloader.batch_size * math.prod(size)
 
 
 @pytest.mark.parametrize('sizes, short, side, crop', [
@@ -386,6 +414,33 @@ def test_crops(sizes, short, side, crop):
     (1, 1000), (5, 1000), (8, 2000), (20, 4000), (1000, 4000), (4000, 10000)])
 def test_iterations(labels, iterations):
     assert propose_iterations(labels) == iterations
+
+
+@pytest.mark.parametrize('images, epochs', [
+    (2, 100), (100, 60), (335, 20), (100000, 1)])
+def test_views_are_smaller_than_what_they_are_made_of(images, epochs):
+    sizes = np.array([[480, 360]] * images)
+    assert propose_clustering(sizes, 120) == Clustering(
+        120, 180, (120, 160), (176, 240), epochs)
+
+
+@pytest.mark.parametrize('images, queue, batch, group, epochs, clusters', [
+    (LEAST_ISS, 8, 8, 4, 100, 2),
+    (16, 8, 8, 4, 100, 4),  # shorter than the list, not as long
+    (17, 16, 16, 8, 100, 4),
+    (335, 256, 32, 8, 100, 25),  # as in our config
+    (2000, 1024, 32, 8, 17, 25),
+    (100000, 65536, 32, 8, 1, 25),
+])
+def test_pretraining(images, queue, batch, group, epochs, clusters):
+    """As MoCo and SplitBatchNorm2d need it, and as K-means does."""
+    found = propose_pretraining(images)
+    assert (found.queue_len, found.epochs) == (queue, epochs)
+    assert (found.batch_size, found.group_size) == (batch, group)
+    assert found.lr == 0.03 * batch / 32
+    assert found.queue_len < images
+    assert found.queue_len % batch == batch % group == 0 < batch - group
+    assert propose_global_clusters(images) == clusters <= images
 
 
 def test_batch_follows_memory():

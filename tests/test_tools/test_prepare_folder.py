@@ -15,6 +15,7 @@ from mmengine.runner import Runner
 from mmseg.registry import DATASETS, MODELS
 from PIL import Image
 
+from mmseg_ssl.datasets.scenes import paint_scene
 from mmseg_ssl.engine.environment import apply_cfg_options
 from mmseg_ssl.engine.hooks import PreflightHook
 
@@ -81,7 +82,7 @@ def small(tmp_path):
         apply_cfg_options(cfg, {
             **{f'train_dataloader.{k}': v for k, v in loader.items()},
             'default_hooks.logger.interval': 1, **options})
-        if cfg.val_dataloader is not None:
+        if cfg.get('val_dataloader'):
             cfg.val_dataloader.update(loader)
             cfg.test_dataloader = cfg.val_dataloader
         cfg.work_dir = str(tmp_path / 'work')
@@ -309,7 +310,10 @@ def test_images_alone_train(tmp_path, call_main, small, capsys):
               '--num-clusters', 3)
     output = capsys.readouterr().out
     assert 'No masks: PiCIE groups pixels into 3 clusters' in output
+    assert 'FS4 is left out: its MoCo v2 needs 9 images' in output
     assert output.count('python tools/train.py') == 2
+    assert 'Jigsaw: batch 16, at most 1.9 GiB' in output
+    assert not list(out.glob('fs4*'))
     cfg = small(config(out, 'picie'), **{
         'train_cfg.max_epochs': 1, 'train_dataloader.batch_size': 2})
     assert cfg.view_size == (32, 40) and cfg.crop_size == (48, 64)
@@ -322,6 +326,73 @@ def test_images_alone_train(tmp_path, call_main, small, capsys):
             for loader in (cfg.train_dataloader, cfg.val_dataloader)]
     assert [len(dataset) for dataset in sets] == [3, 1]
     assert sets[0][0]['inputs'].shape == (3, 160, 160)
+
+
+def paint_scenes(folder: Path, count: int, size: tuple[int, int]) -> None:
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for i in range(count):
+        Image.fromarray(paint_scene(*size, rng)[0]).save(
+            folder / f'scene {i:02}.png')
+
+
+def test_fs4_chain_trains(tmp_path, call_main, small, capsys, monkeypatch):
+    """Pre-training, labels and FS4, each from what the one before wrote."""
+    monkeypatch.chdir(tmp_path)  # configs name work_dirs
+    paint_scenes(tmp_path / 'images', 12, SIZE)
+    call_main(TOOL, 'images', '--out', 'few', '--short-side', 32,
+              '--num-clusters', 3)
+    commands = capsys.readouterr().out.split('FS4, in this order:\n')[1]
+    iss, make_labels, fs4 = map(shlex.split, commands.splitlines())
+    assert [iss[1], fs4[1]] == ['tools/train.py'] * 2
+    assert make_labels[2] == fs4[2] == str(config(Path('few'), 'fs4'))
+    assert iss[2] == str(config(Path('few'), 'fs4-iss-mocov2'))
+
+    cfg = small(Path(iss[2]), **{'train_cfg.max_epochs': 2})
+    assert cfg.model.queue_len == cfg.train_dataloader.batch_size == 8
+    runner = Runner.from_cfg(cfg)
+    assert len(runner.train_dataloader.dataset) == 12
+    runner.train()
+    assert len(logged(runner, 'train/loss')) == 2
+    cfg = small(Path(fs4[2]), **{'train_cfg.max_epochs': 2})
+    checkpoint = Path(cfg.iss_checkpoint)
+    assert checkpoint.parts == (
+        'work_dirs', Path(iss[2]).stem,
+        f'epoch_{Config.fromfile(iss[2]).train_cfg.max_epochs}.pth')
+    checkpoint.parent.mkdir(parents=True)
+    shutil.move(tmp_path / 'work/epoch_2.pth', checkpoint)
+
+    call_main(*make_labels[1:], '--cfg-options',
+              'pyramid_labels.num_workers=0')
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    for key in ('loss', 'loss_global'):
+        assert len(logged(runner, f'train/{key}')) == 2
+        assert min(logged(runner, f'train/{key}')) > 0
+    assert len(runner.train_dataloader.dataset.metainfo['classes']) == 3
+
+
+def test_larger_images_without_masks(tmp_path, call_main, capsys,
+                                     monkeypatch):
+    """Sizes that nothing was measured at: no figure is made up for them."""
+    monkeypatch.setattr('os.sysconf', lambda name: 2**14)  # 256 MiB
+    monkeypatch.setattr('mmengine.device.get_device', lambda: 'cpu')
+    paint_scenes(tmp_path / 'images', 9, (200, 280))
+    for side, view, about, model in (
+            (120, '168x120', 'more than the measured', 'fs4_r18-fpn_small'),
+            (112, '152x112', 'about', 'fs4_r18-fpn_small'),
+            (200, '280x200', 'more than the measured', 'fs4_r18-fpn')):
+        out = tmp_path / f'out{side}'
+        call_main(TOOL, tmp_path / 'images', '--out', out, '--short-side',
+                  side)
+        output = capsys.readouterr().out
+        assert f'views are {view}' in output
+        for method in ('PiCIE', 'FS4'):
+            assert re.search(rf'  {method}: batch 16, {about} 1\.[56] GiB\n'
+                             '  That is more than 0.2 GiB: take a', output)
+        assert f'/{model}.py' in config(out, 'fs4').read_text()
+        with torch.device('meta'):
+            MODELS.build(Config.fromfile(config(out, 'fs4')).model)
 
 
 def test_preflight_finds_what_changes_later(tmp_path, call_main, small):
@@ -361,6 +432,12 @@ def test_commands_of_the_page(tmp_path, call_main, monkeypatch, capsys):
         for path in re.findall(r'data/road/\S+\.py', command):
             Config.fromfile(path)
     assert len(blocks) == 5
+
+    call_main(TOOL, 'data/roads/img_dir/train', '--out', 'data/road-alone')
+    said = capsys.readouterr().out.replace('\n  ', '\n')
+    section = page.split('## Images without masks')[1]
+    assert re.search(r'FS4 is a chain.*?```\n(.*?)```', section,
+                     re.DOTALL)[1] in f'{said}\n'
 
 
 def test_colours_become_numbers(tmp_path, monkeypatch):

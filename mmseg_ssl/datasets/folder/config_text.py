@@ -174,8 +174,8 @@ puzzle_list = '{{ fileDirname }}/puzzles.txt'
 puzzle_val_list = '{{ fileDirname }}/puzzles_val.txt'
 """)
 
-PICIE = Template("""\
-\"\"\"PiCIE: $num_clusters clusters of $num_images images without labels.\"\"\"
+# What PiCIE and FS4 share: above their pipelines, and below their models.
+CLUSTERED = """\
 _base_ = [
     $model,
     './$base',
@@ -186,29 +186,20 @@ _base_ = [
 # ---- frequently modified ----
 num_clusters = $num_clusters
 max_epochs = $max_epochs
-lr = 1e-3
+lr = $lr
 blur_sigma = $blur_sigma  # in pixels; smaller than the paper's, as images are
 view_size = $view_size  # height, width of what the encoder sees
 image_scale = $image_scale  # bounds of the longer and the shorter side
 crop_size = $crop_size  # height, width of what views are made of
+"""
 
-train_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='Resize', scale=image_scale, keep_ratio=True),
-    dict(type='CenterCrop', crop_size=crop_size[::-1]),
-    dict(type='PackSegInputs'),
-]
+CLUSTERED_DATA = """\
 # What other tools predict with; a training without labels validates nothing.
 test_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='Resize', scale=$view_scale, keep_ratio=True),
     dict(type='PackSegInputs'),
 ]
-model = dict(
-    data_preprocessor=dict(size=crop_size),
-    view_size=view_size,
-    num_clusters=num_clusters,
-    photometry=dict(blur_sigma=blur_sigma))
 train_dataloader = dict(
     batch_size=$batch_size,
     num_workers=2,
@@ -228,7 +219,170 @@ train_cfg = dict(max_epochs=max_epochs)
 val_cfg = val_dataloader = val_evaluator = None
 test_cfg = test_dataloader = test_evaluator = None
 default_hooks = dict(checkpoint=dict(save_best=None))
+"""
+
+PICIE = Template("""\
+\"\"\"PiCIE: $num_clusters clusters of $num_images images without labels.\"\"\"
+""" + CLUSTERED + """\
+
+train_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='Resize', scale=image_scale, keep_ratio=True),
+    dict(type='CenterCrop', crop_size=crop_size[::-1]),
+    dict(type='PackSegInputs'),
+]
+model = dict(
+    data_preprocessor=dict(size=crop_size),
+    view_size=view_size,
+    num_clusters=num_clusters,
+    photometry=dict(blur_sigma=blur_sigma))
 custom_hooks = [*_base_.custom_hooks, dict(type='OfflineClusteringHook')]
+""" + CLUSTERED_DATA)
+
+ISS = Template("""\
+\"\"\"MoCo v2 on $num_images images without labels: FS4 starts from it.\"\"\"
+_base_ = [
+    $model,
+    './$base',
+    $runtime,
+]
+
+# ---- frequently modified ----
+view_size = $side  # of the square crops
+# The batch divides the queue, which is shorter than the list of images.
+batch_size = $batch_size
+queue_len = $queue_len
+group_size = $group_size  # images of a batch with statistics of their own
+max_epochs = $max_epochs
+lr = $lr
+blur_sigma = $blur_sigma  # in pixels; smaller than the paper's, as images are
+
+view_pipeline = [
+    dict(
+        type='RandomResizedCrop',
+        scale=view_size,
+        crop_ratio_range=(0.2, 1.0),
+        backend='pillow'),
+    dict(
+        type='RandomApply',
+        transforms=[
+            dict(
+                type='ColorJitter',
+                brightness=0.4,
+                contrast=0.4,
+                saturation=0.4,
+                hue=0.1)
+        ],
+        prob=0.8),
+    dict(
+        type='RandomGrayscale',
+        prob=0.2,
+        keep_channels=True,
+        channel_weights=(0.114, 0.587, 0.2989)),
+    dict(
+        type='GaussianBlur',
+        magnitude_range=blur_sigma,
+        magnitude_std='inf',
+        prob=0.5),
+    dict(type='RandomFlip', prob=0.5),
+]
+train_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='MultiView', num_views=2, transforms=[view_pipeline]),
+    dict(type='PackInputs'),
+]
+model = dict(
+    queue_len=queue_len,
+    backbone=dict(norm_cfg=dict(group_size=group_size)))
+train_dataloader = dict(
+    batch_size=batch_size,
+    num_workers=2,
+    persistent_workers=True,
+    drop_last=True,
+    sampler=dict(type='DefaultSampler', shuffle=True),
+    collate_fn=dict(type='default_collate'),
+    dataset=dict(
+        type='CustomDataset',
+        data_root=_base_.data_root,
+        ann_file=_base_.image_list,
+        data_prefix=_base_.image_dir,
+        with_label=False,
+        pipeline=train_pipeline))
+optim_wrapper = dict(
+    type='OptimWrapper',
+    optimizer=dict(type='SGD', lr=lr, momentum=0.9, weight_decay=1e-4))
+param_scheduler = [
+    dict(
+        type='CosineAnnealingLR',
+        T_max=max_epochs,
+        by_epoch=True,
+        begin=0,
+        end=max_epochs,
+        convert_to_iter_based=True)
+]
+train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=max_epochs)
+""")
+
+FS4 = Template("""\
+\"\"\"FS4: $num_clusters clusters of $num_images images without labels.
+
+Before it: $iss.py, and
+tools/dataset_tools/make_pyramid_labels.py with this config.
+\"\"\"
+""" + CLUSTERED + """\
+iss_checkpoint = 'work_dirs/$iss/epoch_$iss_epochs.pth'
+global_clusters = $global_clusters  # of images and their parts
+pyramid_dir = f'work_dirs/fs4-pyramid-mocov2-{global_clusters}_$name'
+
+init_cfg = dict(
+    type='Pretrained', checkpoint=iss_checkpoint, prefix='backbone.')
+train_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(
+        type='RandomPyramidView',
+        label_file=f'{pyramid_dir}/labels.npz',
+        views='selected'),
+    dict(type='Resize', scale=image_scale, keep_ratio=True),
+    dict(type='CenterCrop', crop_size=crop_size[::-1]),
+    dict(
+        type='PackSegInputs',
+        meta_keys=('img_path', 'ori_shape', 'img_shape', 'pad_shape',
+                   'scale_factor', 'pyramid_view', 'global_label')),
+]
+model = dict(
+    data_preprocessor=dict(size=crop_size),
+    view_size=view_size,
+    num_clusters=num_clusters,
+    photometry=dict(blur_sigma=blur_sigma),
+    encoder=dict(backbone=dict(init_cfg=init_cfg)),
+    global_head=dict(num_clusters=global_clusters))
+custom_hooks = [
+    *_base_.custom_hooks,
+    dict(type='PyramidLabelsHook'),
+    dict(type='OfflineClusteringHook'),
+]
+""" + CLUSTERED_DATA + """\
+
+# what tools/dataset_tools/make_pyramid_labels.py does
+pyramid_labels = dict(
+    network=dict(
+        type='PooledFeatures',
+        backbone=dict(
+            type='ResNet',
+            depth=18,
+            norm_cfg=dict(type='BN'),
+            init_cfg=init_cfg)),
+    dataset=dict(
+        type='UnlabeledDataset',
+        data_root=_base_.data_root,
+        ann_file=_base_.image_list,
+        data_prefix=dict(img_path=_base_.image_dir),
+        pipeline=[]),
+    out_dir=pyramid_dir,
+    num_clusters=global_clusters,
+    keep=0.4,
+    resize=$side * 8 // 7,
+    crop=$side)
 """)
 
 JIGSAW = Template("""\

@@ -11,6 +11,14 @@ FULL_BATCH = 8  # images in a step; with unlabelled images half of each kind
 FULL_RATE = 0.05  # the learning rate that goes with it
 PAPER_SIDE = 321  # crops and largest blur of ReCo's paper
 PAPER_BLUR = 1.15
+CLUSTERED_BATCH = 16  # images in a step of PiCIE and of FS4
+CLUSTERED_STEPS = 420  # about as many as 20 epochs of 335 images
+ISS_BATCH = 32
+ISS_RATE = 0.03  # the learning rate that goes with it
+ISS_STEPS = 1000  # as many as 100 epochs of 335 images
+ISS_QUEUE = 65536  # of MoCo's paper
+LEAST_ISS = 9  # images: one more than the shortest queue
+GLOBAL_CLUSTERS = 25  # as in our configs for 335 images
 
 
 class Measurement(NamedTuple):
@@ -20,7 +28,8 @@ class Measurement(NamedTuple):
         config (str): Its config.
         pixels (int): In a step: images times height times width of a crop.
         memory (float): Peak of the process, in MiB.
-        seconds (float): For an iteration on one core of a 2.6 GHz EPYC.
+        seconds (float): For an iteration on one core: where labels are
+            learned, of a 2.6 GHz EPYC; elsewhere it is not used.
     """
 
     config: str
@@ -29,6 +38,7 @@ class Measurement(NamedTuple):
     seconds: float
 
 
+LABELED = ('supervised', 'reco-classmix')
 # Two runs for each method; tests compare them with the records of the runs.
 MEASURED = {
     'supervised': (
@@ -39,11 +49,28 @@ MEASURED = {
         Measurement('quickstart-reco-classmix', 8 * 96 * 128, 1251, 0.443),
         Measurement('reco-classmix_mbv2-d16-deeplabv3plus_1xb4-4k_'
                     'camvid-120x160-20l', 8 * 120 * 160, 1383, 0.600)),
+    'picie': (
+        Measurement('picie-mocov2_r18-fpn_1xb16-10e_msrc21-112x112',
+                    16 * 112 * 112, 1519, 1.175),
+        Measurement('picie-mocov2_r18-fpn_1xb16-5e_camvid-120x160',
+                    16 * 120 * 160, 1600, 2.957)),
+    'fs4': (
+        Measurement('fs4_r18-fpn_1xb16-10e_msrc21-112x112',
+                    16 * 112 * 112, 1574, 2.038),
+        Measurement('fs4_r18-fpn_1xb16-5e_camvid-120x160',
+                    16 * 120 * 160, 1658, 3.638)),
 }
+# Puzzles have one size, a little smaller than that of this run.
+PUZZLES = Measurement('jigsaw-3x3_mbv2-w75_1xb16-2k_camvid-180x240',
+                      16 * 180 * 180, 1921, 0.662)
 ESTIMATE = ('Memory and time are rough estimates from two runs of ours, with '
             'crops of 128x96 and 160x120 pixels on one core of a 2.6 GHz '
             'EPYC. They grow in a straight line with the pixels in a step; '
             'GPUs and the number of classes are not considered.')
+ESTIMATE_UNLABELED = (
+    'Memory follows from runs of ours on a CPU: for PiCIE and FS4 two each, '
+    'with views of 112x112 and 160x120 pixels, for puzzles one, with crops of '
+    '180x180. MoCo v2 has no such run; GPUs are not considered.')
 
 
 def image_scale(side: int) -> tuple[int, int]:
@@ -118,6 +145,104 @@ def fitting_crop(sizes: np.ndarray, side: int) -> tuple[int, int]:
     return height, width
 
 
+@dataclass(frozen=True)
+class Clustering:
+    """How to cluster pixels of images without labels.
+
+    Views have the size that labelled images would be trained at; what they
+    are made of is one and a half times as large, as in our configs.
+
+    Attributes:
+        side (int): The shorter side of views, in pixels.
+        large_side (int): That of images that views are made of.
+        view_size (tuple[int, int]): Height and width of what is seen.
+        crop_size (tuple[int, int]): Height and width of these images.
+        epochs (int): Of the training.
+    """
+
+    side: int
+    large_side: int
+    view_size: tuple[int, int]
+    crop_size: tuple[int, int]
+    epochs: int
+
+    @property
+    def pixels(self) -> int:
+        """Pixels of a view in a step."""
+        return CLUSTERED_BATCH * math.prod(self.view_size)
+
+
+@dataclass(frozen=True)
+class Pretraining:
+    """How MoCo v2 trains on the images before FS4 does.
+
+    Attributes:
+        queue_len (int): Features of earlier images that one is compared with:
+            the largest power of 2 below the number of images.
+        epochs (int): Of the training.
+    """
+
+    queue_len: int
+    epochs: int
+
+    @property
+    def batch_size(self) -> int:
+        """Images in a step; they divide the queue."""
+        return min(ISS_BATCH, self.queue_len)
+
+    @property
+    def group_size(self) -> int:
+        """Images with statistics of their own, two groups at least."""
+        return min(8, self.batch_size // 2)
+
+    @property
+    def lr(self) -> float:
+        """Learning rate, in proportion to the images in a step."""
+        return ISS_RATE * self.batch_size / ISS_BATCH
+
+
+def propose_clustering(sizes: np.ndarray, short_side: int) -> Clustering:
+    """Propose how to cluster pixels.
+
+    Args:
+        sizes (np.ndarray): (N, 2) width and height of the images.
+        short_side (int): Asked for, in pixels.
+    """
+    side = propose_side(sizes, short_side)
+    large_side = side * 3 // 2
+    return Clustering(
+        side, large_side, fitting_crop(sizes, side),
+        fitting_crop(sizes, large_side),
+        _epochs(math.ceil(len(sizes) / CLUSTERED_BATCH), CLUSTERED_STEPS))
+
+
+def propose_pretraining(num_images: int) -> Pretraining:
+    """Propose how to train MoCo v2.
+
+    Args:
+        num_images (int): At least ``LEAST_ISS``.
+    """
+    queue_len = min(ISS_QUEUE, 2**((num_images - 1).bit_length() - 1))
+    batch_size = Pretraining(queue_len, 0).batch_size
+    return Pretraining(
+        queue_len, _epochs(num_images // batch_size, ISS_STEPS))
+
+
+def propose_global_clusters(num_images: int) -> int:
+    """25 clusters of images and their parts, or one for 4 images."""
+    return min(GLOBAL_CLUSTERS, num_images // 4)
+
+
+def _epochs(steps: int, wanted: int) -> int:
+    """So many that there are as many steps as in our configs, at most 100.
+
+    Args:
+        steps (int): Of an epoch.
+        wanted (int): Steps in all.
+    """
+    return min(100, max(1, math.ceil(wanted / steps)))
+
+
 def propose_iterations(num_labeled: int) -> int:
     """200 for each labelled image, within 1,000 and 4,000.
 
@@ -147,7 +272,7 @@ def propose(sizes: np.ndarray, num_labeled: int, short_side: int,
     for batch_size in (FULL_BATCH, FULL_BATCH // 2):
         proposal = Proposal(side, crop_size, batch_size, iterations)
         if all(estimate(method, proposal.pixels)[0] <= memory_limit
-               for method in MEASURED):
+               for method in LABELED):
             break
     return proposal
 

@@ -3,13 +3,23 @@ import math
 from collections.abc import Sequence
 from shlex import quote
 
-from mmseg_ssl.datasets.folder.proposal import ESTIMATE, Proposal, estimate
+from mmseg_ssl.datasets.folder.proposal import (
+    CLUSTERED_BATCH,
+    ESTIMATE,
+    ESTIMATE_UNLABELED,
+    LEAST_ISS,
+    MEASURED,
+    PUZZLES,
+    Clustering,
+    Proposal,
+    estimate,
+)
 from mmseg_ssl.datasets.folder.scan import FolderScan
 from mmseg_ssl.datasets.folder.writing import Prepared, Request
 
 FEW_VAL = 5
 TITLES = {'supervised': 'Supervised', 'reco-classmix': 'ReCo + ClassMix',
-          'picie': 'PiCIE', 'jigsaw': 'Jigsaw'}
+          'picie': 'PiCIE', 'fs4': 'FS4', 'jigsaw': 'Jigsaw'}
 
 
 def summarize(scan: FolderScan, request: Request,
@@ -19,12 +29,9 @@ def summarize(scan: FolderScan, request: Request,
     if prepared.proposal is not None:
         parts += [_classes(scan, prepared.val), _validation(scan, prepared),
                   _training(scan, prepared.proposal, request)]
-    else:
-        parts.append(
-            'No masks: PiCIE groups pixels into '
-            f'{request.num_clusters} clusters, puzzles make a start for '
-            'training with labels later. Neither says how good it is at your '
-            'classes; memory is not measured.')
+    if prepared.clustering is not None:
+        parts += [_without_masks(request, prepared),
+                  _clustering(prepared.clustering, request, prepared)]
     if scan.notes:
         parts.append('\n'.join(f'Note: {note}' for note in scan.notes))
     parts.append(f'Wrote lists and configs to {request.out}. The images stay '
@@ -99,11 +106,8 @@ def _training(scan: FolderScan, proposal: Proposal,
         memory, seconds = estimate(method, proposal.pixels)
         minutes = math.ceil(proposal.iterations * seconds / 60)
         lines.append(f'  {TITLES[method]}: batch {batch}, about '
-                     f'{memory / 1024:.1f} GiB and {minutes} min')
-        if memory > request.memory_limit:
-            lines.append(
-                f'  That is more than {request.memory_limit / 1024:.1f} GiB: '
-                'take a smaller --short-side.')
+                     f'{_gib(memory)} and {minutes} min')
+        lines += _too_much(memory, request)
     lines.append(ESTIMATE)
     if not scan.num_unlabeled:
         lines.append(
@@ -113,13 +117,68 @@ def _training(scan: FolderScan, proposal: Proposal,
     return '\n'.join(lines)
 
 
+def _gib(memory: float) -> str:
+    """Of MiB."""
+    return f'{memory / 1024:.1f} GiB'
+
+
+def _too_much(memory: float, request: Request) -> list[str]:
+    """A line if there is not so much memory."""
+    if memory <= request.memory_limit:
+        return []
+    return [f'  That is more than {_gib(request.memory_limit)}: take a '
+            'smaller --short-side.']
+
+
+def _without_masks(request: Request, prepared: Prepared) -> str:
+    text = (
+        f'No masks: PiCIE groups pixels into {request.num_clusters} clusters, '
+        'and so does FS4, which starts from MoCo v2 on the same images and '
+        'lets clusters of these guide those of pixels. Puzzles make a start '
+        'for training with labels later. None says how good it is at your '
+        'classes.')
+    if 'fs4' not in prepared.configs:
+        text += (f' FS4 is left out: its MoCo v2 needs {LEAST_ISS} images, '
+                 'better hundreds.')
+    return text
+
+
+def _clustering(clustering: Clustering, request: Request,
+                prepared: Prepared) -> str:
+    height, width = clustering.view_size
+    lines = [
+        f'PiCIE{" and FS4" if "fs4" in prepared.configs else ""}: images are '
+        f'resized to a shorter side of {clustering.large_side} pixels, views '
+        f'are {width}x{height} (--short-side).']
+    for method in ('picie', 'fs4'):
+        if method in prepared.configs:
+            lines += _memory_of_views(method, clustering, request)
+    lines += [f'  {TITLES["jigsaw"]}: batch 16, at most '
+              f'{_gib(PUZZLES.memory)}', ESTIMATE_UNLABELED]
+    return '\n'.join(lines)
+
+
+def _memory_of_views(method: str, clustering: Clustering,
+                     request: Request) -> list[str]:
+    """An estimate, or what was measured if that was for smaller views."""
+    largest = MEASURED[method][-1]
+    if clustering.pixels > largest.pixels:
+        memory, about = largest.memory, 'more than the measured'
+    else:
+        memory, _ = estimate(method, clustering.pixels)
+        about = 'about'
+    return [f'  {TITLES[method]}: batch {CLUSTERED_BATCH}, {about} '
+            f'{_gib(memory)}', *_too_much(memory, request)]
+
+
 def _commands(scan: FolderScan, request: Request,
               prepared: Prepared) -> str:
     configs = prepared.configs
+    if prepared.proposal is None:
+        return _commands_without_masks(
+            {method: quote(str(path)) for method, path in configs.items()})
     lines = ['Train:', *(f'  python tools/train.py {quote(str(path))}'
                          for path in configs.values())]
-    if prepared.proposal is None:
-        return '\n'.join(lines)
     works = {method: f'work_dirs/{path.stem}'
              for method, path in configs.items()}
     runs = ' '.join(f'--run "{TITLES[method]}={work}"'
@@ -133,3 +192,16 @@ def _commands(scan: FolderScan, request: Request,
         'Predict:', f'  python tools/infer.py {works["reco-classmix"]}/'
         f'iter_{prepared.proposal.iterations}.pth {images} '
         f'--out {predictions}'])
+
+
+def _commands_without_masks(configs: dict[str, str]) -> str:
+    lines = ['Train:', *(f'  python tools/train.py {configs[method]}'
+                         for method in ('picie', 'jigsaw'))]
+    if 'fs4' in configs:
+        lines += [
+            'FS4, in this order:',
+            f'  python tools/train.py {configs["fs4-iss"]}',
+            '  python tools/dataset_tools/make_pyramid_labels.py '
+            f'{configs["fs4"]}',
+            f'  python tools/train.py {configs["fs4"]}']
+    return '\n'.join(lines)

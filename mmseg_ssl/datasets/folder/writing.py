@@ -13,20 +13,23 @@ from typing import Any
 from mmseg_ssl.datasets.folder import config_text
 from mmseg_ssl.datasets.folder.hold_out import hold_out
 from mmseg_ssl.datasets.folder.proposal import (
+    CLUSTERED_BATCH,
+    LEAST_ISS,
+    Clustering,
     Proposal,
     blur_sigma,
-    fitting_crop,
     image_scale,
     propose,
-    propose_side,
+    propose_clustering,
+    propose_global_clusters,
+    propose_pretraining,
 )
 from mmseg_ssl.datasets.folder.scan import FolderScan, pair_lines
 from mmseg_ssl.datasets.splits import select_random
 
 MANIFEST = 'folder.json'
 BASE = 'dataset.py'
-PICIE_BATCH = 16
-PICIE_STEPS = 420  # about as many as 20 epochs of 335 images
+SMALL_SIDE = 160  # of views, in pixels: what our small FS4 is made for
 PUZZLE_CROP = 160  # as in our configs for 240x180 pixels
 PUZZLE_SIDE = 180
 
@@ -65,6 +68,7 @@ class Prepared:
     Attributes:
         configs (dict[str, Path]): The config of each method.
         proposal (Proposal, optional): With labels: how they train.
+        clustering (Clustering, optional): Without: how pixels are clustered.
         val (tuple[int]): Positions of the validation images in the pairs.
         earlier (list[str]): Names of configs that an earlier call wrote and
             this one did not; they are as they were.
@@ -72,6 +76,7 @@ class Prepared:
 
     configs: dict[str, Path]
     proposal: Proposal | None = None
+    clustering: Clustering | None = None
     val: tuple[int, ...] = ()
     earlier: list[str] = field(default_factory=list)
 
@@ -112,7 +117,8 @@ def _prepare_labeled(scan: FolderScan, request: Request) -> Prepared:
         max_iters=proposal.iterations, lr=proposal.lr,
         val_interval=max(1, proposal.iterations // 8),
         blur_sigma=blur_sigma(proposal.side), supervised=names['supervised'],
-        **_bases('deeplabv3plus_mbv2-d16', 'sgd_2k'))
+        **_bases(model='models/deeplabv3plus_mbv2-d16',
+                 schedule='schedules/sgd_2k'))
     texts = {
         'labeled.txt': pair_lines(labeled),
         'val.txt': pair_lines(val_pairs),
@@ -133,7 +139,7 @@ def _prepare_labeled(scan: FolderScan, request: Request) -> Prepared:
     earlier = _write(request.out, texts, _origin(scan))
     return Prepared(
         {method: request.out / name for method, name in names.items()},
-        proposal, tuple(val), earlier)
+        proposal, val=tuple(val), earlier=earlier)
 
 
 def _prepare_unlabeled(scan: FolderScan, request: Request) -> Prepared:
@@ -142,51 +148,89 @@ def _prepare_unlabeled(scan: FolderScan, request: Request) -> Prepared:
         raise ValueError(f'{count} image: nothing can be learned from fewer '
                          'than two')
     val = set(select_random(count, max(1, round(0.1 * count)), seed=0))
-    names = {
-        'picie': f'picie_r18-fpn_1xb{PICIE_BATCH}-{_epochs(count)}e_'
-                 f'{request.name}.py',
-        'jigsaw': f'jigsaw-3x3_mbv2-w75_1xb16-2k_{request.name}.py'}
+    puzzles = [image for i, image in enumerate(scan.images) if i not in val]
+    clustering = propose_clustering(scan.sizes, request.short_side)
+    configs = {'picie': _picie(scan, request, clustering),
+               'jigsaw': _jigsaw(len(puzzles), request)}
+    if count >= LEAST_ISS:
+        configs |= _fs4_chain(scan, request, clustering)
     texts = {
         'unlabeled.txt': _lines(scan.images),
-        'puzzles.txt': _lines(
-            image for i, image in enumerate(scan.images) if i not in val),
+        'puzzles.txt': _lines(puzzles),
         'puzzles_val.txt': _lines(scan.images[i] for i in sorted(val)),
         BASE: config_text.UNLABELED.substitute(
             _folders(scan), title=f'{count} images without labels.'),
-        names['picie']: config_text.PICIE.substitute(
-            _picie_values(scan, request)),
-        names['jigsaw']: config_text.JIGSAW.substitute(
-            _bases('jigsaw_mbv2-w75', 'sgd_2k'), num_images=count - len(val),
-            image_scale=image_scale(PUZZLE_SIDE),
-            crop_size=(PUZZLE_CROP, PUZZLE_CROP))}
+        **dict(configs.values())}
     earlier = _write(request.out, texts, _origin(scan))
     return Prepared(
-        {method: request.out / name for method, name in names.items()},
-        earlier=earlier)
+        {method: request.out / name for method, (name, _) in configs.items()},
+        clustering=clustering, earlier=earlier)
 
 
-def _epochs(num_images: int) -> int:
-    """So many that there are as many steps as in our configs, at most 100."""
-    steps = math.ceil(num_images / PICIE_BATCH)
-    return min(100, max(1, math.ceil(PICIE_STEPS / steps)))
+def _picie(scan: FolderScan, request: Request,
+           clustering: Clustering) -> tuple[str, str]:
+    """Name and text of a config."""
+    return (
+        f'picie_r18-fpn_{_setting(request, clustering)}.py',
+        config_text.PICIE.substitute(
+            _clustered(scan, request, clustering), lr='1e-3',
+            **_bases(model='models/picie_r18-fpn',
+                     schedule='schedules/adam_10e_clustering')))
 
 
-def _picie_values(scan: FolderScan, request: Request) -> dict[str, Any]:
-    """What the config of PiCIE is filled with.
+def _fs4_chain(scan: FolderScan, request: Request,
+               clustering: Clustering) -> dict[str, tuple[str, str]]:
+    """Names and texts of the configs of FS4 and of what it starts from."""
+    count = len(scan.images)
+    first = propose_pretraining(count)
+    iss = (f'fs4-iss-mocov2_r18_1xb{first.batch_size}-{first.epochs}e_'
+           f'{request.name}')
+    small = '_small' if clustering.side <= SMALL_SIDE else ''
+    return {
+        'fs4-iss': (f'{iss}.py', config_text.ISS.substitute(
+            num_images=count, side=clustering.side,
+            batch_size=first.batch_size, queue_len=first.queue_len,
+            group_size=first.group_size, max_epochs=first.epochs,
+            lr=first.lr, blur_sigma=blur_sigma(clustering.side),
+            **_bases(model='models/mocov2_r18', runtime='iss_runtime'))),
+        'fs4': (
+            f'fs4_r18-fpn_{_setting(request, clustering)}.py',
+            config_text.FS4.substitute(
+                _clustered(scan, request, clustering), lr='3e-4',
+                iss=iss, iss_epochs=first.epochs, name=request.name,
+                global_clusters=propose_global_clusters(count),
+                side=clustering.side,
+                **_bases(model=f'models/fs4_r18-fpn{small}',
+                         schedule='schedules/adam_10e_clustering')))}
 
-    Views have the size that labelled images would be trained at; what they
-    are made of is one and a half times as large, as in our configs.
-    """
-    side = propose_side(scan.sizes, request.short_side)
-    large = side * 3 // 2
+
+def _jigsaw(num_puzzles: int, request: Request) -> tuple[str, str]:
+    """Name and text of a config."""
+    return (
+        f'jigsaw-3x3_mbv2-w75_1xb16-2k_{request.name}.py',
+        config_text.JIGSAW.substitute(
+            num_images=num_puzzles, image_scale=image_scale(PUZZLE_SIDE),
+            crop_size=(PUZZLE_CROP, PUZZLE_CROP),
+            **_bases(model='models/jigsaw_mbv2-w75',
+                     schedule='schedules/sgd_2k')))
+
+
+def _setting(request: Request, clustering: Clustering) -> str:
+    """What names of configs say of how they cluster pixels."""
+    return f'1xb{CLUSTERED_BATCH}-{clustering.epochs}e_{request.name}'
+
+
+def _clustered(scan: FolderScan, request: Request,
+               clustering: Clustering) -> dict[str, Any]:
+    """What the configs of PiCIE and FS4 are filled with."""
     return dict(
-        _bases('picie_r18-fpn', 'adam_10e_clustering'),
         num_clusters=request.num_clusters, num_images=len(scan.images),
-        max_epochs=_epochs(len(scan.images)), batch_size=PICIE_BATCH,
-        blur_sigma=blur_sigma(side),
-        view_size=fitting_crop(scan.sizes, side),
-        view_scale=image_scale(side), image_scale=image_scale(large),
-        crop_size=fitting_crop(scan.sizes, large),
+        max_epochs=clustering.epochs, batch_size=CLUSTERED_BATCH,
+        blur_sigma=blur_sigma(clustering.side),
+        view_size=clustering.view_size,
+        view_scale=image_scale(clustering.side),
+        image_scale=image_scale(clustering.large_side),
+        crop_size=clustering.crop_size,
         classes=tuple(f'cluster {i}' for i in range(request.num_clusters)),
         palette=palette(request.num_clusters))
 
@@ -213,13 +257,12 @@ def config_folder() -> Path:
         'package from its checkout with pip')
 
 
-def _bases(model: str, schedule: str) -> dict[str, str]:
-    """What a config inherits."""
+def _bases(runtime: str = 'default_runtime', **files: str) -> dict[str, str]:
+    """What a config inherits, by what stands for it in the text."""
     folder = config_folder() / '_base_'
-    return dict(
-        base=BASE, model=repr(str(folder / f'models/{model}.py')),
-        schedule=repr(str(folder / f'schedules/{schedule}.py')),
-        runtime=repr(str(folder / 'default_runtime.py')))
+    return {'base': BASE, **{
+        key: repr(str(folder / f'{name}.py'))
+        for key, name in dict(files, runtime=runtime).items()}}
 
 
 def _folders(scan: FolderScan) -> dict[str, str]:
