@@ -24,7 +24,8 @@ from pathlib import Path
 
 from mmseg_ssl.datasets.conversion import convert_cityscapes
 from mmseg_ssl.datasets.conversion.cityscapes import LABEL_SETS
-from mmseg_ssl.datasets.conversion.common import all_cores, num_processes
+from mmseg_ssl.datasets.conversion.common import all_cores
+from mmseg_ssl.engine.environment import positive
 
 
 def size(text: str) -> tuple[int, int]:
@@ -53,7 +54,7 @@ def parse_args() -> argparse.Namespace:
         '--classes', type=int, choices=sorted(LABEL_SETS), default=19,
         help='of the label maps (19)')
     parser.add_argument(
-        '--num-procs', type=num_processes, default=all_cores(),
+        '--num-procs', type=positive, default=all_cores(),
         help='processes (all cores)')
     return parser.parse_args()
 

@@ -24,7 +24,8 @@ from pathlib import Path
 
 from mmseg_ssl.datasets.conversion import convert_coco_stuff27
 from mmseg_ssl.datasets.conversion.coco_stuff27 import CURATED_COUNTS
-from mmseg_ssl.datasets.conversion.common import all_cores, num_processes
+from mmseg_ssl.datasets.conversion.common import all_cores
+from mmseg_ssl.engine.environment import positive
 
 
 def parse_args() -> argparse.Namespace:
@@ -40,7 +41,7 @@ def parse_args() -> argparse.Namespace:
             f'--{split}-list', type=Path,
             help=f'names of the {split} images (computed)')
     parser.add_argument(
-        '--num-procs', type=num_processes, default=all_cores(),
+        '--num-procs', type=positive, default=all_cores(),
         help='processes (all cores)')
     return parser.parse_args()
 

@@ -18,7 +18,8 @@ import sys
 from pathlib import Path
 
 from mmseg_ssl.datasets.conversion import convert_sunrgbd
-from mmseg_ssl.datasets.conversion.common import all_cores, num_processes
+from mmseg_ssl.datasets.conversion.common import all_cores
+from mmseg_ssl.engine.environment import positive
 
 
 def parse_args() -> argparse.Namespace:
@@ -29,7 +30,7 @@ def parse_args() -> argparse.Namespace:
         'out', type=Path, nargs='?', default=Path('data/sunrgbd'),
         help='folder to write to (data/sunrgbd)')
     parser.add_argument(
-        '--num-procs', type=num_processes, default=all_cores(),
+        '--num-procs', type=positive, default=all_cores(),
         help='processes (all cores)')
     return parser.parse_args()
 

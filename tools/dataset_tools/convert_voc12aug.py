@@ -15,7 +15,8 @@ import sys
 from pathlib import Path
 
 from mmseg_ssl.datasets.conversion import convert_voc12aug
-from mmseg_ssl.datasets.conversion.common import all_cores, num_processes
+from mmseg_ssl.datasets.conversion.common import all_cores
+from mmseg_ssl.engine.environment import positive
 
 
 def parse_args() -> argparse.Namespace:
@@ -24,7 +25,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         'sbd', type=Path, help='folder benchmark_RELEASE/dataset')
     parser.add_argument(
-        '--num-procs', type=num_processes, default=all_cores(),
+        '--num-procs', type=positive, default=all_cores(),
         help='processes (all cores)')
     return parser.parse_args()
 

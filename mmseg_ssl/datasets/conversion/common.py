@@ -1,7 +1,6 @@
 """What every converter does: look, count, convert, resume."""
 import os
 import sys
-from argparse import ArgumentTypeError
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -140,13 +139,6 @@ def convert_all(convert: Callable[[Any], bool], jobs: Sequence[Any],
         return sum(track_progress(convert, jobs, file=sys.stdout))
     return sum(track_parallel_progress(
         convert, jobs, nproc=num_procs, chunksize=8, file=sys.stdout))
-
-
-def num_processes(text: str) -> int:
-    """Parse a number above 0 of the command line."""
-    if not text.isdecimal() or int(text) < 1:
-        raise ArgumentTypeError(f'{text!r} should be a number above 0')
-    return int(text)
 
 
 def all_cores() -> int:
