@@ -1,5 +1,6 @@
 """Version gates, registration, and what a built package contains."""
 import os
+import pickle
 import re
 import shutil
 import subprocess
@@ -141,6 +142,26 @@ def test_logged_values_load_safely(tmp_path):
     loaded = hub['message_hub']['log_scalars']['loss']
     assert loaded.mean(3) == buffer.mean(3) == 2.5
     assert loaded.current() == 4
+
+
+class _Lookup:
+    """Pickled as a call of ``getattr``."""
+
+    def __init__(self, *args) -> None:
+        self.args = args
+
+    def __reduce__(self):
+        return getattr, self.args
+
+
+@pytest.mark.parametrize('args', [
+    (_Lookup(getattr, '__self__'), 'eval'),  # what runs code
+    (torch.nn.Module, 'load_state_dict'), ('HistoryBuffer', 'mean')])
+def test_safe_loading_stays_safe(tmp_path, args):
+    """Files may not look up what they like, as getattr itself would."""
+    torch.save(_Lookup(*args), tmp_path / 'checkpoint.pth')
+    with pytest.raises(pickle.UnpicklingError):
+        torch.load(tmp_path / 'checkpoint.pth', weights_only=True)
 
 
 def test_checkpoints_with_numpy_scalars_load_safely(tmp_path):

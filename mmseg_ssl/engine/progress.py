@@ -1,7 +1,9 @@
 """How far a training has come, from what it left in its work directory."""
 import argparse
+import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config
 from mmengine.runner import CheckpointLoader, find_latest_checkpoint
@@ -98,6 +100,26 @@ def _what_is_trained(cfg_options: list[str]) -> dict[str, str]:
     options = dict(option.partition('=')[::2] for option in cfg_options)
     return {key: value for key, value in options.items()
             if key.split('.')[-1] not in _OF_THE_MACHINE}
+
+
+def config_digest(cfg: Config, labels: str) -> str:
+    """First 8 hex digits of the SHA-256 of what a config trains.
+
+    Args:
+        cfg (Config): Where its data are and how they are read does not count.
+        labels (str): Path of its list of labelled images; nor does this, but
+            for the places it stands at.
+    """
+    def portable(node: Any) -> Any:
+        if isinstance(node, dict):
+            return {key: portable(value) for key, value in node.items()
+                    if key not in _OF_THE_MACHINE}
+        if isinstance(node, (list, tuple)):
+            return [portable(child) for child in node]
+        return 'labels' if node == labels else node
+
+    text = json.dumps(portable(cfg.to_dict()), sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def is_finished(cfg: Config, work_dir: Path) -> bool:

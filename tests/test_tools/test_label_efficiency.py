@@ -123,6 +123,40 @@ def test_a_work_directory_of_other_options(project, trainings, call_main):
         'lr=2', 'train_dataloader.num_workers=0'))
 
 
+@pytest.mark.parametrize('out', ['curve', 'other'])
+def test_another_list_of_the_same_name(project, trainings, call_main, out):
+    """Neither its record nor its work directory is taken for the other's."""
+    few = '--labels', 5, '--seeds', 1
+    call_main(TOOL, *arguments(project, *few))
+    (project / '5-seed1.txt').write_text('another\n')
+    with pytest.raises(SystemExit, match=(
+            'base_net_data-5l-s1 is of another list of labelled images than '
+            '.*5-seed1.txt now; give another --out and --work-root')):
+        call_main(TOOL, *arguments(project, *few, '--out', project / out))
+    assert len(trainings) == 2
+    call_main(TOOL, *arguments(project, *few, '--out', project / 'other',
+                               '--work-root', project / 'new'))
+    assert len(trainings) == 4
+
+
+def test_a_config_that_was_changed(project, trainings, call_main):
+    few = '--labels', 5, '--seeds', 0
+    call_main(TOOL, *arguments(project, *few))
+    (project / 'lists').mkdir()
+    for path in project.glob('*-seed*.txt'):  # the same lists elsewhere
+        path.rename(project / 'lists' / path.name)
+    config = project / 'ours_net_data-5l.py'
+    config.write_text(
+        f'# moved\n{config.read_text()}'.replace("'data'", "'elsewhere'"))
+    moved = *few, '--lists', project / 'lists'
+    call_main(TOOL, *arguments(project, *moved))
+    assert len(trainings) == 2
+    config.write_text(f'{config.read_text()}lr = 0.1\n')
+    with pytest.raises(SystemExit, match='ours_net_data-5l is of another '
+                       'config than .*ours_net_data-5l.py'):
+        call_main(TOOL, *arguments(project, *moved))
+
+
 def test_what_is_at_hand(project, trainings, call_main, capsys):
     """Finished runs and saved records; no unfinished or shorter ones."""
     work, records = project / 'work', project / 'records'

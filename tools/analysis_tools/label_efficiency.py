@@ -15,11 +15,13 @@ are called ``<config with N in its name>[-sK]``, as configs of their own are.
 
 Called again, finished runs are passed over and others resumed. The records of
 finished runs are kept in ``DIR/records``, so their work directories may be
-deleted. ``--no-train`` draws what is at hand; ``--records`` names folders with
-records of earlier runs. Writes ``label_efficiency.png``, ``.md`` and
-``.json``.
+deleted. A run of another list or config than now ends the call: give another
+DIR and WORK_ROOT. ``--no-train`` draws what is at hand; ``--records`` names
+folders with records of earlier runs, which are taken by their names. Writes
+``label_efficiency.png``, ``.md`` and ``.json``.
 """
 import argparse
+import json
 import re
 import subprocess
 import sys
@@ -35,6 +37,7 @@ from mmseg_ssl.apis.files import writable_folder
 from mmseg_ssl.engine.environment import read_config
 from mmseg_ssl.engine.progress import (
     check_options,
+    config_digest,
     is_finished,
     record_options,
     requested_config,
@@ -48,6 +51,7 @@ from mmseg_ssl.visualization.label_efficiency import (
 from mmseg_ssl.visualization.run_log import RunRecord, file_hash, read_run
 
 TRAIN = Path(__file__).resolve().parents[1] / 'train.py'
+MADE_OF = 'made_of.json'  # the list and the config of a run, as digests
 
 
 class PlannedRun(NamedTuple):
@@ -58,11 +62,24 @@ class PlannedRun(NamedTuple):
     seed: int
     name: str
     config: Path
-    options: list[str]
+    labeled_list: Path
+    cfg_options: list[str]
+
+    @property
+    def options(self) -> list[str]:
+        """What the training gets beside its config."""
+        return [*self.cfg_options, f'labeled_list={self.labeled_list}',
+                f'randomness.seed={self.seed}']
 
     @property
     def cfg(self) -> Config:
         return requested_config(self.config, self.options)
+
+    @property
+    def made_of(self) -> dict[str, str]:
+        """Digests of what makes the result."""
+        return {'list of labelled images': file_hash(self.labeled_list),
+                'config': config_digest(self.cfg, str(self.labeled_list))}
 
 
 def named_config(text: str) -> tuple[str, Path]:
@@ -154,8 +171,7 @@ def plan_runs(args: argparse.Namespace) -> list[PlannedRun]:
                     raise FileNotFoundError(missing_list(path))
                 plan.append(PlannedRun(
                     method, labels, seed, run_name(config.stem, labels, seed),
-                    config, [*args.cfg_options, f'labeled_list={path}',
-                             f'randomness.seed={seed}']))
+                    config, path, args.cfg_options))
     for names in ([method for method, _ in args.method],
                   [run.name for run in plan]):
         twice = sorted({name for name in names if names.count(name) > 1})
@@ -163,6 +179,35 @@ def plan_runs(args: argparse.Namespace) -> list[PlannedRun]:
             raise ValueError(f'{", ".join(twice)} stands twice in the plan; '
                              'names of methods and runs must differ')
     return plan
+
+
+def check_made_of(run: PlannedRun, folder: Path) -> None:
+    """Do not take a run for another one of its name.
+
+    Args:
+        run (PlannedRun): What is asked for.
+        folder (Path): Its work directory, or where its record is kept.
+
+    Raises:
+        ValueError: What is there was made of something else.
+    """
+    path = folder / MADE_OF
+    if not path.is_file():
+        return
+    before = json.loads(path.read_text())
+    others = [what for what, digest in run.made_of.items()
+              if before[what] != digest]
+    if others:
+        raise ValueError(
+            f'{folder} is of another {" and another ".join(others)} than '
+            f'{run.config} with {run.labeled_list} now; give another --out '
+            'and --work-root, or delete it to train anew')
+
+
+def note_made_of(run: PlannedRun, folder: Path) -> None:
+    """Write down what :func:`check_made_of` compares."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / MADE_OF).write_text(json.dumps(run.made_of) + '\n')
 
 
 def saved_record(run: PlannedRun, folders: list[Path],
@@ -191,7 +236,7 @@ def find_record(run: PlannedRun,
         found = read_run(run.name, work_dir)
         record = replace(found, checkpoint_hash=file_hash(found.checkpoint))
     if record is not None:
-        own.mkdir(parents=True, exist_ok=True)
+        note_made_of(run, own / run.name)
         (own / f'{run.name}.json').write_text(record.to_json())
     return record
 
@@ -204,6 +249,8 @@ def train(run: PlannedRun, args: argparse.Namespace) -> None:
     """
     work_dir = args.work_root / run.name
     record_options(work_dir, args.cfg_options)
+    if not (work_dir / 'last_checkpoint').is_file():
+        note_made_of(run, work_dir)
     command = [sys.executable, TRAIN, run.config, '--work-dir', work_dir,
                '--resume', '--cfg-options', *run.options]
     if subprocess.run(command).returncode:
@@ -257,6 +304,9 @@ def main() -> None:
         # labels and seed are in the names, as of configs of their own
         for folder in (args.out, *(args.work_root / run.name for run in plan)):
             check_options(folder, args.cfg_options)
+        for run in plan:
+            check_made_of(run, args.out / 'records' / run.name)
+            check_made_of(run, args.work_root / run.name)
         record_options(args.out, args.cfg_options)
         runs, failed = collect(plan, args)
         write(runs, args.out)
