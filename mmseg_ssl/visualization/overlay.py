@@ -1,6 +1,9 @@
 """Label maps painted over their images, with a legend below."""
 from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
 
+import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
@@ -55,7 +58,7 @@ def draw_legend(swatches: Sequence[Swatch], width: int) -> np.ndarray:
     Returns:
         np.ndarray: RGB on white, shape (h, w, 3), uint8, w >= width.
     """
-    font = ImageFont.load_default(FONT_SIZE)
+    font = _font()
     entry = max(int(np.ceil(font.getlength(swatch.text)))
                 for swatch in swatches) + BOX + 3 * MARGIN
     columns = max(1, width // entry)
@@ -71,6 +74,13 @@ def draw_legend(swatches: Sequence[Swatch], width: int) -> np.ndarray:
         draw.text((x + BOX + MARGIN, y), swatch.text, fill='black', font=font,
                   anchor='lm')
     return np.asarray(canvas)
+
+
+@cache
+def _font() -> ImageFont.FreeTypeFont:
+    """DejaVu Sans: Latin, Greek and Cyrillic letters; Pillow's has fewer."""
+    path = Path(matplotlib.get_data_path(), 'fonts/ttf/DejaVuSans.ttf')
+    return ImageFont.truetype(path, FONT_SIZE)
 
 
 def with_legend(picture: np.ndarray, legend: np.ndarray) -> np.ndarray:

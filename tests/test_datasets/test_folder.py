@@ -301,6 +301,18 @@ def test_values_of_classes(tmp_path, values, given, expected):
     assert result['seg_fields'] == ['gt_seg_map']
 
 
+def test_one_bit_a_pixel(tmp_path):
+    """Viewers show 0 and 255, the file holds 0 and 1."""
+    path = tmp_path / 'mask.png'
+    Image.fromarray(np.eye(4, dtype=bool)).save(path)
+    with pytest.raises(ValueError, match='one bit a pixel, 0 or 1 .* 0, 255'):
+        TRANSFORMS.build(dict(type='LoadLabelValues', values=(0, 255)))(
+            dict(seg_map_path=str(path), seg_fields=[]))
+    results = TRANSFORMS.build(dict(type='LoadLabelValues', values=(0, 1)))(
+        dict(seg_map_path=str(path), seg_fields=[]))
+    assert (results['gt_seg_map'] == np.eye(4)).all()
+
+
 def test_wide_values_are_not_cut(tmp_path):
     """256 in a 16-bit file is no 0."""
     Image.fromarray(np.array([[0, 256]], np.uint16)).save(tmp_path / 'm.png')

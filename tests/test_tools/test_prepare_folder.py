@@ -176,6 +176,35 @@ def test_second_call(tmp_path, call_main, capsys):
     assert files(out) == before
 
 
+def test_call_after_an_interrupted_one(tmp_path, call_main):
+    """The manifest comes last; what is there already is as it would be."""
+    arguments = write_folder(tmp_path, 2)
+    call_main(TOOL, *arguments)
+    out = tmp_path / 'my data_2'
+    first = files(out)
+    (out / 'folder.json').unlink()
+    (out / 'val.txt').unlink()
+    call_main(TOOL, *arguments)
+    assert files(out) == first
+
+
+@pytest.mark.parametrize('text', ['{', '{}', '[]', '{"origin": 1, "files": 2}'])
+def test_manifest_of_something_else(tmp_path, call_main, text):
+    arguments = write_folder(tmp_path, 2)
+    (tmp_path / 'my data_2').mkdir()
+    (tmp_path / 'my data_2/folder.json').write_text(text)
+    with pytest.raises(SystemExit, match='folder.json was not written by thi'):
+        call_main(TOOL, *arguments)
+
+
+def test_names_with_apostrophes(tmp_path, call_main):
+    arguments = write_folder(tmp_path / "Anna's", 2)
+    call_main(TOOL, *arguments[:-1], tmp_path / "Anna's/it's")
+    for path in (tmp_path / "Anna's/it's").glob('*.py'):
+        cfg = Config.fromfile(path)
+        assert Path(cfg.labeled_list).is_file()
+
+
 def test_another_folder_of_the_same_name(tmp_path, call_main):
     first = write_folder(tmp_path / 'a', 2)
     second = write_folder(tmp_path / 'b', 2)
@@ -196,12 +225,18 @@ def test_another_folder_of_the_same_name(tmp_path, call_main):
      '1 values .* for 2 classes'),
     (['--masks', 'masks', '--classes', 'names.txt', '--val-share', '2'],
      'should be between 0 and 1'),
+    (['--masks', 'masks', '--classes', 'names.txt', '--num-clusters', '3'],
+     '--num-clusters says nothing with --masks'),
+    (['--iterations', '9', '--mask-suffix', '_.png'],
+     '--mask-suffix, --iterations says nothing without --masks'),
+    (['--num-clusters', '1'], '1 cluster: .* give --num-clusters'),
+    (['--out', 'a"b'], """has '"' in it; choose another --out"""),
 ])
 def test_what_is_refused(tmp_path, call_main, monkeypatch, options, message):
     write_folder(tmp_path, 2)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit, match=message) as error:
-        call_main(TOOL, 'images', *options, '--out', 'out')
+        call_main(TOOL, 'images', '--out', 'out', *options)
     assert str(error.value).startswith('prepare_folder.py: ')
     assert not (tmp_path / 'out').exists()
 

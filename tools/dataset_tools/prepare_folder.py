@@ -37,6 +37,9 @@ from mmseg_ssl.datasets.folder import (
 from mmseg_ssl.engine.environment import positive
 
 ON_CPU, ON_GPU = 120, 320  # pixels of the shorter side
+# Options for one of the two uses
+WITH_MASKS = ('mask_suffix', 'values', 'val_share', 'iterations')
+WITHOUT_MASKS = ('num_clusters', )
 
 
 def parse_args() -> argparse.Namespace:
@@ -58,12 +61,12 @@ def parse_args() -> argparse.Namespace:
         '--values', type=int, nargs='+', metavar='VALUE',
         help='grey value of each class in the masks, e.g. 0 255 (0 1 2 ...)')
     parser.add_argument(
-        '--val-share', type=float, default=0.2,
+        '--val-share', type=float,
         help='share of the masks to validate on (0.2)')
     parser.add_argument(
         '--short-side', type=positive, metavar='PIXELS',
-        help='to which images are resized for training, never enlarged '
-        f'({ON_CPU} without a GPU, {ON_GPU} with one)')
+        help='to which images are resized for training, at most the median '
+        f'of theirs ({ON_CPU} without a GPU, {ON_GPU} with one)')
     parser.add_argument(
         '--iterations', type=positive,
         help='of trainings with labels (by their number)')
@@ -82,12 +85,28 @@ def memory_limit() -> float:
     return 0.8 * size / 2**20
 
 
-def prepare(args: argparse.Namespace) -> str:
-    """Do everything; returns what to print."""
+def check_args(args: argparse.Namespace) -> None:
+    """Refuse options that would say nothing.
+
+    Raises:
+        ValueError: Names them, or the one that is missing.
+    """
     if args.masks and not args.classes:
         raise ValueError(
             '--masks needs --classes: a file with the name of a class per '
             'line, in the order of their numbers')
+    kind, others = ('without', WITH_MASKS) if args.masks is None else (
+        'with', WITHOUT_MASKS)
+    given = [f'--{name.replace("_", "-")}' for name in others
+             if getattr(args, name) is not None]
+    if given:
+        raise ValueError(f'{", ".join(given)} says nothing {kind} --masks; '
+                         'leave it out')
+
+
+def prepare(args: argparse.Namespace) -> str:
+    """Do everything; returns what to print."""
+    check_args(args)
     classes = read_classes(args.classes) if args.classes else ()
     spec = FolderSpec(
         args.images, args.masks, classes, args.mask_suffix,
@@ -99,7 +118,9 @@ def prepare(args: argparse.Namespace) -> str:
         out=out,
         short_side=args.short_side or (
             ON_CPU if get_device() == 'cpu' else ON_GPU),
-        memory_limit=memory_limit(), val_share=args.val_share,
+        memory_limit=memory_limit(),
+        val_share=(Request.val_share if args.val_share is None
+                   else args.val_share),
         iterations=args.iterations,
         num_clusters=args.num_clusters or len(classes) or 10)
     return summarize(scan, request, prepare_folder(scan, request))

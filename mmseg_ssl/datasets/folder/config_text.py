@@ -19,9 +19,9 @@ metainfo = dict(
     classes=$classes,
     palette=$palette)
 num_classes = $num_classes
-labeled_list = '{{ fileDirname }}/labeled.txt'
-unlabeled_list = '{{ fileDirname }}/unlabeled.txt'
-val_list = '{{ fileDirname }}/val.txt'
+labeled_list = "{{ fileDirname }}/labeled.txt"
+unlabeled_list = "{{ fileDirname }}/unlabeled.txt"
+val_list = "{{ fileDirname }}/val.txt"
 image_scale = $image_scale  # bounds of the longer and the shorter side
 crop_size = $crop_size  # height, width
 load_labels = $mask_loader
@@ -169,9 +169,9 @@ custom_hooks = [*_base_.custom_hooks, dict(type='MeanTeacherHook')]
 """)
 
 UNLABELED = Template(FOLDERS + """\
-image_list = '{{ fileDirname }}/unlabeled.txt'
-puzzle_list = '{{ fileDirname }}/puzzles.txt'
-puzzle_val_list = '{{ fileDirname }}/puzzles_val.txt'
+image_list = "{{ fileDirname }}/unlabeled.txt"
+puzzle_list = "{{ fileDirname }}/puzzles.txt"
+puzzle_val_list = "{{ fileDirname }}/puzzles_val.txt"
 """)
 
 # What PiCIE and FS4 share: above their pipelines, and below their models.

@@ -45,6 +45,10 @@ class Request:
         val_share (float): Share of the labelled images to validate on.
         iterations (int, optional): Of trainings with labels.
         num_clusters (int): Of trainings without labels.
+
+    Raises:
+        ValueError: The path of the folder cannot stand in a config, or
+            there are fewer than two clusters.
     """
 
     out: Path
@@ -53,6 +57,17 @@ class Request:
     val_share: float = 0.2
     iterations: int | None = None
     num_clusters: int = 10
+
+    def __post_init__(self) -> None:
+        bad = [sign for sign in '"\\\n' if sign in str(self.out.resolve())]
+        if bad:
+            raise ValueError(
+                f'the configs cannot be written to {self.out.resolve()}, as '
+                f'its path has {bad[0]!r} in it; choose another --out')
+        if self.num_clusters < 2:
+            raise ValueError(
+                f'{self.num_clusters} cluster: pixels can be told apart only '
+                'by two or more; give --num-clusters')
 
     @property
     def name(self) -> str:
@@ -310,15 +325,17 @@ def _write(out: Path, texts: dict[str, str],
         list[str]: The configs among these.
     """
     ours = _written_before(out, origin)
-    for name in texts:
-        _check_ours(out / name, ours.get(name))
-    out.mkdir(parents=True, exist_ok=True)
-    for name, text in texts.items():
-        (out / name).write_text(text)
+    new = {name: _digest(text.encode()) for name, text in texts.items()}
+    for name, digest in new.items():
+        # that an interrupted call wrote what this one will is no harm
+        _check_ours(out / name, {digest, ours.get(name, digest)},
+                    known=name in ours)
     earlier = sorted(name for name in ours.keys() - texts.keys()
                      if (out / name).exists())
-    files = {name: ours[name] for name in earlier}
-    files |= {name: _digest((out / name).read_bytes()) for name in texts}
+    files = {name: ours[name] for name in earlier} | new
+    out.mkdir(parents=True, exist_ok=True)
+    for name, text in texts.items():
+        (out / name).write_bytes(text.encode())
     (out / MANIFEST).write_text(
         json.dumps(dict(origin=origin, files=files), indent=1) + '\n')
     return [name for name in earlier if name.endswith('.py')]
@@ -330,19 +347,25 @@ def _written_before(out: Path,
     manifest = out / MANIFEST
     if not manifest.exists():
         return {}
-    found = json.loads(manifest.read_text())
-    if found['origin'] != origin:
+    try:
+        found = json.loads(manifest.read_text())
+        before, files = found['origin'], dict(found['files'])
+    except (ValueError, KeyError, TypeError) as error:
         raise ValueError(
-            f'{out} was made from other folders ({found["origin"]}); '
+            f'{manifest} was not written by this tool, or is damaged; '
+            'write elsewhere with --out, or delete the folder') from error
+    if before != origin:
+        raise ValueError(
+            f'{out} was made from other folders ({before}); '
             'write elsewhere with --out')
-    return found['files']
+    return files
 
 
-def _check_ours(path: Path, digest: str | None) -> None:
+def _check_ours(path: Path, digests: set[str], known: bool) -> None:
     """Refuse to write over a file that is not as we wrote it."""
-    if not path.exists() or _digest(path.read_bytes()) == digest:
+    if not path.exists() or _digest(path.read_bytes()) in digests:
         return
-    what = ('was changed since it was written' if digest else
+    what = ('was changed since it was written' if known else
             'was not written by this tool')
     raise ValueError(
         f'{path} {what}; keep it under another name, or write elsewhere with '
