@@ -145,8 +145,13 @@ def fill_pages(root: Path) -> dict[Path, str]:
 def dataset_of(name: str) -> str:
     """The data set a config is named after."""
     data = NAME.fullmatch(name)['data']
-    return next(title for key, title in DATASETS.items()
-                if data.startswith(key))
+    for key, title in DATASETS.items():
+        if data.startswith(key):
+            return title
+    raise SystemExit(
+        f'{name}: {data} starts with none of the data sets '
+        f'{", ".join(DATASETS)}; name a new one in DATASETS of '
+        'tools/build_model_zoo.py')
 
 
 def metadata(name: str, run: RunRecord | None) -> dict:

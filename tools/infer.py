@@ -7,18 +7,21 @@ the zoo; IMAGES a folder, a pattern in quotes, an image or a video. Writes
 - ``DIR/labels/NAME.png``: the number of the class in each pixel;
 - ``DIR/confidence/NAME.png``: the probability of that class, 255 is 1.
 
-What lies in these three folders is never segmented, so that DIR may be in
-IMAGES.
+What lies in these three folders is never segmented, nor where an earlier call
+has left three of these names side by side, so that DIR may be in IMAGES. An
+image that cannot be read is left out and named at the end; then the exit
+status is 1.
 """
 import argparse
 import math
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 
 import mmcv
 import numpy as np
+import torch
 from mmengine.utils import ProgressBar
 from PIL import Image
 
@@ -77,18 +80,37 @@ def parse_args() -> argparse.Namespace:
 
 
 def read_frames(path: Path, every: int) -> tuple[Iterator[Named], int]:
-    """Frames of a video, BGR, and how many there should be.
+    """Frames of a video, BGR, and how many there should be, 0 if unknown.
 
     Raises:
         FileNotFoundError: There is no such file.
         ValueError: It cannot be read.
     """
     video = mmcv.VideoReader(str(path))
-    if not video.opened or video.frame_cnt < 1:
+    if not video.opened or video.read() is None:
         raise ValueError(f'video {path} cannot be read')
     frames = ((f'{path.stem}_{i:06d}', frame)
               for i, frame in enumerate(video) if i % every == 0)
-    return frames, -(-video.frame_cnt // every)
+    # what browsers record does not say how much it is
+    return frames, max(0, -(-video.frame_cnt // every))
+
+
+def read_images(paths: Mapping[str, Path], segmenter: Segmenter,
+                unreadable: list[str]) -> Iterator[Named]:
+    """Images by name, BGR; what is wrong with the others goes to a list."""
+    for name, path in paths.items():
+        try:
+            yield name, segmenter.read(path)
+        except (OSError, ValueError) as error:
+            unreadable.append(str(error))
+
+
+def written_folders(images: Path, out: Path) -> list[Path]:
+    """Folders below ``images`` that this call writes, or others have."""
+    found = {path.parent for path in images.rglob(KINDS[-1])
+             if all((path.parent / kind).is_dir() for kind in KINDS)}
+    return [folder / kind for folder in sorted({out, *found})
+            for kind in KINDS]
 
 
 def in_batches(items: Iterable[Named], size: int) -> Iterator[list[Named]]:
@@ -117,19 +139,26 @@ def write(name: str, image: np.ndarray, result: Segmentation,
         save(pixels, args.out / kind / f'{name}.png')
 
 
-def run(args: argparse.Namespace) -> int:
-    """Predict and write everything; returns how many images there were."""
+def run(args: argparse.Namespace) -> tuple[int, list[str]]:
+    """Predict and write everything.
+
+    Returns:
+        tuple[int, list[str]]: How many images were written, and what is wrong
+        with those that were not.
+    """
     writable_folder(args.out)
     is_video = Path(args.images).suffix.lower() in VIDEO_SUFFIXES
     # before time goes into loading a model
     if is_video:
         items, count = read_frames(Path(args.images), args.every)
     else:
-        found = find_images(args.images, [args.out / kind for kind in KINDS])
+        found = find_images(
+            args.images, written_folders(Path(args.images), args.out))
         count = len(found)
     segmenter = Segmenter(args.model, args.config, args.device)
+    unreadable: list[str] = []
     if not is_video:
-        items = ((name, segmenter.read(path)) for name, path in found.items())
+        items = read_images(found, segmenter, unreadable)
     bar = ProgressBar(count)
     for batch in in_batches(items, args.batch_size):
         names, images = zip(*batch)
@@ -138,17 +167,27 @@ def run(args: argparse.Namespace) -> int:
             write(name, image, result, segmenter, args)
         bar.update(len(batch))
     print()
-    return bar.completed
+    if is_video and bar.completed < count:  # by its head, which may be wrong
+        print(f'{args.images} ends after {bar.completed} of {count} frames',
+              file=sys.stderr)
+    return bar.completed, unreadable
 
 
 def main() -> None:
     args = parse_args()
     keep_freed_memory()
     try:
-        count = run(args)
+        count, unreadable = run(args)
     except (OSError, ValueError) as error:
         sys.exit(f'infer.py: {error}')
+    except torch.cuda.OutOfMemoryError:
+        sys.exit(f'infer.py: the device has no memory for {args.batch_size} '
+                 'images at once; give a smaller --batch-size, or --device '
+                 'cpu')
     print(f'{count} images: {args.out.resolve()}')
+    if unreadable:
+        sys.exit('\n'.join(
+            [f'infer.py: {len(unreadable)} left out:', *unreadable]))
 
 
 if __name__ == '__main__':

@@ -218,7 +218,20 @@ def find_test_pipeline(config: Config) -> list[dict]:
                      'to prepare images')
 
 
+def transform_class(transform: dict) -> type:
+    """The class of a transform of a pipeline.
+
+    Raises:
+        ValueError: It is not registered.
+    """
+    kind = TRANSFORMS.get(transform['type'])
+    if kind is None:
+        raise ValueError(
+            'the test pipeline of the config names what is not registered: '
+            f'{transform["type"]}; import it by custom_imports')
+    return kind
+
+
 def loads_annotations(transform: dict) -> bool:
     """Whether a transform reads label maps, which prediction must not."""
-    kind = TRANSFORMS.get(transform['type'])
-    return kind is not None and issubclass(kind, LoadAnnotations)
+    return issubclass(transform_class(transform), LoadAnnotations)

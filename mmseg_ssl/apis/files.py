@@ -30,6 +30,8 @@ def find_images(source: str | Path,
                 leave_out: Sequence[Path] = ()) -> dict[str, Path]:
     """Images of a folder, of a pattern, or one image.
 
+    Hidden files are none of them: a Mac leaves ``._NAME.jpg`` beside images.
+
     Args:
         source (str | Path): A file; a folder, which is searched recursively;
             or a pattern as of a shell, where ``**`` stands for any folders.
@@ -38,7 +40,7 @@ def find_images(source: str | Path,
 
     Returns:
         dict[str, Path]: Images by name, sorted: the path below the folder (of
-        a pattern: below what all its images have in common) without suffix.
+        a pattern: below its last folder without a wildcard) without suffix.
 
     Raises:
         FileNotFoundError: There is no such file, or nothing fits the pattern.
@@ -48,12 +50,16 @@ def find_images(source: str | Path,
     if path.is_file():
         return {path.stem: path}
     if path.is_dir():
-        files = (p for p in path.rglob('*') if p.is_file())
+        root, files = path, path.rglob('*')
     elif glob.has_magic(str(source)):
+        root = next(parent for parent in path.parents
+                    if not glob.has_magic(str(parent)))
         files = (Path(p) for p in glob.iglob(str(source), recursive=True))
     else:
         raise FileNotFoundError(f'{source} does not exist')
-    images = sorted(p for p in files if p.suffix.lower() in IMG_SUFFIXES)
+    images = sorted(
+        p for p in files if p.suffix.lower() in IMG_SUFFIXES
+        and not p.name.startswith('.') and p.is_file())
     if not images:
         raise ValueError(f'there is no image in {source} '
                          f'({", ".join(IMG_SUFFIXES)})')
@@ -62,7 +68,7 @@ def find_images(source: str | Path,
         raise ValueError(
             f'there is no image in {source} beside those in '
             f'{", ".join(map(str, leave_out))}, which are left out')
-    return _by_name(others)
+    return _by_name(others, root)
 
 
 def _outside(images: Iterable[Path], folders: Iterable[Path]) -> list[Path]:
@@ -73,15 +79,10 @@ def _outside(images: Iterable[Path], folders: Iterable[Path]) -> list[Path]:
                        for root in roots)]
 
 
-def _by_name(images: Iterable[Path]) -> dict[str, Path]:
-    images = list(images)
-    parents = [image.parent.parts for image in images]
-    shared = next((i for i, parts in enumerate(zip(*parents))
-                   if len(set(parts)) > 1), min(map(len, parents)))
+def _by_name(images: Iterable[Path], root: Path) -> dict[str, Path]:
     named: dict[str, Path] = {}
     for image in images:
-        relative = Path(*image.parts[shared:])
-        name = relative.with_suffix('').as_posix()
+        name = image.relative_to(root).with_suffix('').as_posix()
         if name in named:
             raise ValueError(
                 f'{named[name]} and {image} would both be written as {name}; '

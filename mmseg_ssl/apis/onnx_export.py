@@ -82,8 +82,12 @@ def input_size(config: Config, model: BaseSegmentor) -> tuple[int, int]:
         return tuple(test_cfg['crop_size'])
     for transform in find_test_pipeline(config):
         if transform['type'] == 'Resize' and not transform.get('keep_ratio'):
-            width, height = transform['scale']
-            return height, width
+            scale = transform.get('scale')  # or a factor of the size
+            if isinstance(scale, int):
+                return scale, scale
+            if scale is not None:
+                width, height = scale
+                return height, width
     size = getattr(model.data_preprocessor, 'size', None)
     if size is None:
         raise ValueError(

@@ -82,9 +82,9 @@ def config_text(loaded: LoadedModel, model: dict, packages: set[str],
     """
     pipeline = list(_plain_pipeline(find_test_pipeline(loaded.config)))
     config: dict[str, Any] = dict(default_scope='mmseg')
-    if 'mmseg_ssl' in packages:
+    if imports := _imports(loaded.config, packages):
         config['custom_imports'] = dict(
-            imports=['mmseg_ssl'], allow_failed_imports=False)
+            imports=imports, allow_failed_imports=False)
     vis_backends = [dict(type='LocalVisBackend')]
     config.update(
         model=plain_values(model),
@@ -109,6 +109,17 @@ def config_text(loaded: LoadedModel, model: dict, packages: set[str],
             f'{Config(config).pretty_text}')
 
 
+def _imports(config: Config, packages: set[str]) -> list[str]:
+    """What registers the parts of some packages: the config's own, or all."""
+    given = (config.get('custom_imports') or {}).get('imports') or []
+    given = [given] if isinstance(given, str) else given
+    named = {package: [name for name in given
+                       if name.partition('.')[0] == package]
+             for package in sorted(packages)}
+    return [name for package, names in named.items()
+            for name in names or [package]]
+
+
 def _note_on_label_values(config: Config) -> str:
     """A comment where label maps held other numbers than ids of classes."""
     values = [transform['values']
@@ -131,7 +142,7 @@ def _plain_pipeline(pipeline: list[dict]) -> Iterator[dict]:
 def _plain_dataset(loaded: LoadedModel,
                    pipeline: list[dict]) -> dict[str, Any]:
     """The same files for mmseg's dataset, without paths of this machine."""
-    plain = dict(
+    plain: dict[str, Any] = dict(
         type='BaseSegDataset',
         data_root='data',
         data_prefix=dict(img_path='img_dir/val', seg_map_path='ann_dir/val'),
@@ -144,7 +155,9 @@ def _plain_dataset(loaded: LoadedModel,
         return plain
     for name in ('img_suffix', 'seg_map_suffix', 'reduce_zero_label'):
         plain[name] = given.get(name, _default(kind, name))
-    plain['data_prefix'] = plain_values(given['data_prefix'])
+    plain['data_prefix'].update({
+        key: path for key, path in given['data_prefix'].items()
+        if not os.path.isabs(path or '')})
     root = given.get('data_root') or ''
     if root and not os.path.isabs(root):
         plain['data_root'] = root
@@ -166,9 +179,12 @@ def _evaluator(config: Config, packages: set[str]) -> Any:
     """The config's metrics, or mmseg's where these are not at hand."""
     given = config.get('test_evaluator') or config.get('val_evaluator') or []
     metrics = given if isinstance(given, list) else [given]
-    found = {package_of(METRICS.get(metric['type'])) for metric in metrics}
-    if found and found <= {*PLAIN_PACKAGES, *packages}:
-        return plain_values(given)
+    kinds = [METRICS.get(metric['type']) for metric in metrics]
+    found = {package_of(kind) for kind in kinds if kind is not None}
+    if kinds and None not in kinds and found <= {*PLAIN_PACKAGES, *packages}:
+        plain = [plain_values({key: value for key, value in metric.items()
+                               if key != 'output_dir'}) for metric in metrics]
+        return plain if isinstance(given, list) else plain[0]
     return dict(type='IoUMetric', iou_metrics=['mIoU'])
 
 

@@ -4,15 +4,17 @@ A model of the few-label methods on mmseg's backbones and heads becomes a plain
 ``EncoderDecoder``, which runs where this package is not installed.
 """
 import hashlib
+import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from mmengine.config import Config, ConfigDict
 from mmseg.models.segmentors import BaseSegmentor
-from mmseg.registry import MODELS, TRANSFORMS
+from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from mmseg_ssl.apis.checkpoints import (
@@ -21,6 +23,7 @@ from mmseg_ssl.apis.checkpoints import (
     find_test_pipeline,
     load_segmentor,
     loads_annotations,
+    transform_class,
 )
 from mmseg_ssl.apis.files import writable_folder
 from mmseg_ssl.apis.onnx_export import (
@@ -275,7 +278,7 @@ def foreign_classes(model: nn.Module, config: Config) -> dict[str, list[str]]:
     kinds = {type(module) for name, module in model.named_modules()
              if not f'{name}.'.startswith(unused)}
     kinds.update(
-        TRANSFORMS.get(transform['type'])
+        transform_class(transform)
         for transform in find_test_pipeline(config)
         if not loads_annotations(transform))
     needs: dict[str, list[str]] = {}
@@ -296,15 +299,16 @@ def _write_onnx(loaded: LoadedModel, model: BaseSegmentor, stem: Path,
                 size: tuple[int, int],
                 batch_size: int = 1) -> tuple[Path, float]:
     """Export, with what a user has to know beside the shapes."""
-    path = stem.with_name(f'{stem.name}.onnx')
     pipeline = [
         plain_values(transform)
         for transform in find_test_pipeline(loaded.config)
         if not loads_annotations(transform)]
-    difference = export_onnx(model, path, size, batch_size, dict(
-        name=stem.name, classes=loaded.classes, palette=loaded.palette,
-        test_pipeline=pipeline))
-    return _put_hash(path), difference
+    with _scratch(stem.parent) as scratch:
+        path = scratch / f'{stem.name}.onnx'
+        difference = export_onnx(model, path, size, batch_size, dict(
+            name=stem.name, classes=loaded.classes, palette=loaded.palette,
+            test_pipeline=pipeline))
+        return _put_hash(path, stem.parent), difference
 
 
 def _meta(loaded: LoadedModel, role: str, text: str) -> dict[str, Any]:
@@ -325,15 +329,25 @@ def _meta(loaded: LoadedModel, role: str, text: str) -> dict[str, Any]:
 
 def _save(content: dict[str, Any], path: Path) -> Path:
     """Write a checkpoint and put the hash of the file into its name."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # An open file, because the bytes would depend on the file's name.
-    with open(path, 'wb') as file:
-        torch.save(content, file)
-    return _put_hash(path)
+    with _scratch(path.parent) as scratch:
+        # An open file, because the bytes would depend on the file's name.
+        with open(scratch / path.name, 'wb') as file:
+            torch.save(content, file)
+        return _put_hash(scratch / path.name, path.parent)
 
 
-def _put_hash(path: Path) -> Path:
-    """Rename ``NAME.EXT`` to ``NAME-<sha8>.EXT``, by the file's SHA-256."""
+@contextmanager
+def _scratch(folder: Path) -> Iterator[Path]:
+    """Where files are written before their names are known.
+
+    Nobody reads half a file or writes over that of another call.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix='.') as path:
+        yield Path(path)
+
+
+def _put_hash(path: Path, folder: Path) -> Path:
+    """Move ``NAME.EXT`` to ``NAME-<sha8>.EXT``, by the file's SHA-256."""
     digest = hashlib.sha256(path.read_bytes()).hexdigest()[:_HASH_DIGITS]
-    return path.replace(path.with_name(
-        f'{path.stem}-{digest}{path.suffix}'))
+    return path.replace(folder / f'{path.stem}-{digest}{path.suffix}')

@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 from mmengine.fileio import load
 
-PACKAGE = Path(__file__).resolve().parents[1]
+from mmseg_ssl.engine.environment import config_folder
+
 MAX_SUGGESTED = 5
 
 
@@ -24,9 +25,12 @@ class ZooModel(NamedTuple):
 
 
 def zoo_root() -> Path:
-    """The folder of ``model-index.yml``: the checkout, or ``.mim``."""
-    checkout = PACKAGE.parent
-    return checkout if (checkout / 'configs').is_dir() else PACKAGE / '.mim'
+    """The folder of ``model-index.yml``: the checkout, or ``.mim``.
+
+    Raises:
+        FileNotFoundError: Neither is there.
+    """
+    return config_folder().parent
 
 
 def _entries(root: Path) -> Iterator[dict]:

@@ -1,4 +1,4 @@
-"""What a process needs around a training: data roots, CPU, launchers.
+"""What a process needs around a training: configs, data roots, launchers.
 
 Shared by ``tools/train.py`` and ``tools/test.py``; knows no method.
 """
@@ -40,6 +40,21 @@ class CfgOptionsAction(DictAction):
         if is_path or (' ' in val and not set(val) & set('[](),')):
             return val.strip('\'"')
         return DictAction._parse_iterable(val)
+
+
+def config_folder() -> Path:
+    """Folder of our configs: that of the package, or of a checkout.
+
+    Raises:
+        FileNotFoundError: Neither is there.
+    """
+    package = Path(__file__).resolve().parents[1]
+    for folder in (package / '.mim/configs', package.parent / 'configs'):
+        if (folder / '_base_/default_runtime.py').is_file():
+            return folder.resolve()
+    raise FileNotFoundError(
+        f'the configs of mmseg_ssl are not beside {package}: install the '
+        'package from its checkout with pip')
 
 
 def read_config(path: str) -> Config:

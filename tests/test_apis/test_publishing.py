@@ -212,6 +212,36 @@ def test_own_label_loading_is_left_out(save_checkpoint, models):
     assert '# Its label maps hold the values [0, 255]. To evaluate' in text
 
 
+def test_paths_of_this_machine_are_left_out(save_checkpoint, models):
+    loaded = load_segmentor(save_checkpoint(models['supervised']))
+    loaded.config.test_dataloader.dataset.data_prefix = dict(
+        img_path='/home/ann/images', seg_map_path='masks')
+    loaded.config.test_evaluator = dict(
+        type='IoUMetric', output_dir='/home/ann/out', nan_to_num=0)
+    text = config_text(loaded, dict(type='EncoderDecoder'), set(), 'tiny')
+    assert '/home/ann' not in text and "seg_map_path='masks'" in text
+    assert Config.fromstring(text, '.py').test_evaluator == dict(
+        type='IoUMetric', nan_to_num=0)
+
+
+def test_metric_that_is_not_here(save_checkpoint, models):
+    loaded = load_segmentor(save_checkpoint(models['supervised']))
+    loaded.config.test_evaluator = [dict(type='IoUMetric'), dict(type='Mine')]
+    text = config_text(loaded, dict(type='EncoderDecoder'), set(), 'tiny')
+    assert Config.fromstring(text, '.py').test_evaluator == dict(
+        type='IoUMetric', iou_metrics=['mIoU'])
+
+
+def test_parts_of_other_packages(save_checkpoint, models):
+    """They are imported as the training has imported them."""
+    loaded = load_segmentor(save_checkpoint(models['supervised']))
+    loaded.config.custom_imports = dict(imports=['mine.models', 'training'])
+    text = config_text(loaded, dict(type='EncoderDecoder'),
+                       {'mine', 'mmseg_ssl'}, 'tiny')
+    words = ''.join(text.split())
+    assert "imports=['mine.models','mmseg_ssl',]" in words
+
+
 def run_onnx(path: Path, images: torch.Tensor) -> np.ndarray:
     import onnxruntime
 

@@ -109,7 +109,9 @@ def test_checkpoints_that_cannot_be_used(model, save_checkpoint, tmp_path):
     (lambda text: text.replace("'EncoderDecoder'", "'NotHere'"),
      'names what is not registered: .*NotHere'),
     (lambda text: text + "\nmodel['backbone'] = dict(type='ResNet', depth=9)",
-     'cannot be built: .*depth 9')])
+     'cannot be built: .*depth 9'),
+    (lambda text: text.replace("'PackSegInputs'", "'Mine'"),
+     'test pipeline .* not registered: Mine; import it by custom_imports')])
 def test_config_of_another_package(model, save_checkpoint, change, message):
     path = save_checkpoint(model)
     content = torch.load(path, weights_only=False)
@@ -143,11 +145,15 @@ def test_find_images(tmp_path):
     assert list(find_images(tmp_path)) == ['a/1', 'a/2', 'b/1']
     assert list(find_images(tmp_path / 'a')) == ['1', '2']
     assert list(find_images(f'{tmp_path}/*/1.jpg')) == ['a/1', 'b/1']
+    assert list(find_images(f'{tmp_path}/b/*.jpg')) == ['1']
     assert list(find_images(tmp_path / 'a/2.PNG')) == ['2']
-    assert list(find_images(tmp_path, [tmp_path / 'b'])) == ['1', '2']
+    # wherever the others are, and whatever a Mac has left
+    assert list(find_images(tmp_path, [tmp_path / 'b'])) == ['a/1', 'a/2']
+    (tmp_path / 'a/._1.jpg').touch()
+    assert list(find_images(tmp_path / 'a')) == ['1', '2']
     (tmp_path / 'link').symlink_to(tmp_path / 'a')
     assert list(find_images(f'{tmp_path}/*/1.jpg', [tmp_path / 'link'])) == [
-        '1']
+        'b/1']
     (tmp_path / 'link').unlink()
     (tmp_path / 'empty').mkdir()
     with pytest.raises(ValueError, match=r'no image in .*empty \(.jpg, '):

@@ -114,6 +114,13 @@ def test_check_names_what_is_stale(build, project, capsys):
     assert '77.00' in build()
 
 
+def test_data_set_that_is_new(build, project):
+    (project / 'configs/reco/reco_mbv2_1xb8-10e_ade20k-50l.py').touch()
+    with pytest.raises(SystemExit, match=(
+            'ade20k-50l starts with none of the data sets camvid, .*DATASE')):
+        build()
+
+
 def test_metafile(build, project):
     other = project / 'configs/reco/reco_mbv2_1xb8-10e_msrc21-112x112.py'
     other.write_text(f"start = 'work_dirs/{NAME}/iter_2000.pth'")

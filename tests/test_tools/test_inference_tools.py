@@ -1,7 +1,6 @@
 """infer.py, publish_model.py and export_onnx.py as command lines."""
-import shutil
-
 import cv2
+import mmcv
 import numpy as np
 import pytest
 import torch
@@ -29,6 +28,16 @@ def photos(tmp_path):
     return tmp_path / 'photos'
 
 
+def write_video(path):
+    """Five frames of 48x32 pixels."""
+    writer = cv2.VideoWriter(
+        str(path), cv2.VideoWriter.fourcc(*'MJPG'), 5, (48, 32))
+    for i in range(5):
+        writer.write(np.full((32, 48, 3), 40 * i, np.uint8))
+    writer.release()
+    return path
+
+
 def read(path) -> np.ndarray:
     with Image.open(path) as image:
         return np.asarray(image)
@@ -54,27 +63,57 @@ def test_folder(call_main, checkpoint, photos, tmp_path, capsys):
 
 
 def test_own_output_is_left_out(call_main, checkpoint, photos, capsys):
-    """A second call into a folder below the images, and into their folder."""
+    """Second calls into a folder below the images, and into their folder."""
     for out in (photos / 'out', photos):
         for _ in range(2):
             call_main('tools/infer.py', checkpoint, photos, '--out', out,
                       '--device', 'cpu')
             assert f'3 images: {out}' in capsys.readouterr().out
-        shutil.rmtree(out / 'overlay')
-        if out == photos / 'out':
-            shutil.rmtree(out)
+    assert (photos / 'out/labels/one.png').is_file()
     with pytest.raises(SystemExit, match='no image in .* beside those in'):
         call_main('tools/infer.py', checkpoint, photos / 'labels', '--out',
                   photos)
 
 
+def test_files_that_cannot_be_read(call_main, checkpoint, photos, tmp_path):
+    """The others are segmented all the same."""
+    (photos / 'p.jpg').write_bytes(b'no image')
+    (photos / '._one.png').write_bytes(b'what a Mac leaves')
+    with pytest.raises(SystemExit) as error:
+        call_main('tools/infer.py', checkpoint, photos, '--out',
+                  tmp_path / 'out', '--device', 'cpu')
+    first, second = str(error.value).splitlines()
+    assert first == 'infer.py: 1 left out:'
+    assert second.startswith(f'image {photos}/p.jpg cannot be read: ')
+    assert len(list(tmp_path.glob('out/labels/**/*.png'))) == 3
+
+
+def test_too_many_images_at_once(call_main, checkpoint, photos, tmp_path,
+                                 monkeypatch):
+    def fail(*args, **kwargs):
+        raise torch.cuda.OutOfMemoryError('CUDA out of memory')
+
+    monkeypatch.setattr(Segmenter, '__call__', fail)
+    with pytest.raises(SystemExit, match='memory for 4 images at once; give'):
+        call_main('tools/infer.py', checkpoint, photos, '--out',
+                  tmp_path / 'out', '--device', 'cpu')
+
+
+@pytest.mark.parametrize('count, said', [(0, ''), (9, 'after 5 of 9 frames')])
+def test_video_of_another_length(call_main, checkpoint, tmp_path, capsys,
+                                 monkeypatch, count, said):
+    """Its head may be wrong, or say nothing, as of videos of browsers."""
+    video = write_video(tmp_path / 'drive.avi')
+    monkeypatch.setattr(mmcv.VideoReader, 'frame_cnt', count)
+    call_main('tools/infer.py', checkpoint, video, '--out', tmp_path / 'out',
+              '--device', 'cpu')
+    captured = capsys.readouterr()
+    assert '5 images: ' in captured.out and said in captured.err
+    assert len(list(tmp_path.glob('out/labels/*'))) == 5
+
+
 def test_video(call_main, checkpoint, tmp_path):
-    video = tmp_path / 'drive.avi'
-    writer = cv2.VideoWriter(
-        str(video), cv2.VideoWriter.fourcc(*'MJPG'), 5, (48, 32))
-    for i in range(5):
-        writer.write(np.full((32, 48, 3), 40 * i, np.uint8))
-    writer.release()
+    video = write_video(tmp_path / 'drive.avi')
     call_main('tools/infer.py', checkpoint, video, '--out', tmp_path / 'out',
               '--every', 2, '--device', 'cpu')
     names = sorted(path.name for path in tmp_path.glob('out/overlay/*'))

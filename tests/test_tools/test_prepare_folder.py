@@ -188,7 +188,8 @@ def test_call_after_an_interrupted_one(tmp_path, call_main):
     assert files(out) == first
 
 
-@pytest.mark.parametrize('text', ['{', '{}', '[]', '{"origin": 1, "files": 2}'])
+@pytest.mark.parametrize(
+    'text', ['{', '{}', '[]', '{"origin": 1, "files": 2}'])
 def test_manifest_of_something_else(tmp_path, call_main, text):
     arguments = write_folder(tmp_path, 2)
     (tmp_path / 'my data_2').mkdir()

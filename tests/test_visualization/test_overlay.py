@@ -1,5 +1,6 @@
 """Label maps over their images."""
 import numpy as np
+import pytest
 
 from mmseg_ssl.visualization.overlay import (
     MAX_IN_LEGEND,
@@ -8,6 +9,7 @@ from mmseg_ssl.visualization.overlay import (
     paint,
     with_legend,
 )
+from mmseg_ssl.visualization.panels import Swatch
 
 PALETTE = [[0, 0, 0], [200, 100, 50]]
 
@@ -20,6 +22,14 @@ def test_paint():
     assert painted[0, 1].tolist() == [125, 100, 88]
     assert np.array_equal(paint(image, labels, PALETTE, 0), image)
     assert paint(image, labels, PALETTE, 1)[1, 2].tolist() == PALETTE[1]
+
+
+@pytest.mark.parametrize('letter', 'ßéłЖΩ')
+def test_letters_of_the_legend(letter):
+    """They are drawn, not a box for what the font does not have."""
+    drawn, box = (draw_legend([Swatch((0, 0, 0), text)], 60)
+                  for text in (letter, '\uffff'))
+    assert not np.array_equal(drawn, box)
 
 
 def test_legend_names_all_classes_unless_there_are_many():

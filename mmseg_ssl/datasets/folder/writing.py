@@ -26,6 +26,7 @@ from mmseg_ssl.datasets.folder.proposal import (
 )
 from mmseg_ssl.datasets.folder.scan import FolderScan, pair_lines
 from mmseg_ssl.datasets.splits import select_random
+from mmseg_ssl.engine.environment import config_folder
 
 MANIFEST = 'folder.json'
 BASE = 'dataset.py'
@@ -255,21 +256,6 @@ def palette(count: int) -> list[list[int]]:
     golden = (math.sqrt(5) - 1) / 2
     return [[round(255 * part) for part in colorsys.hsv_to_rgb(
         i * golden % 1, 0.75, 0.55 + 0.4 * (i % 2))] for i in range(count)]
-
-
-def config_folder() -> Path:
-    """Folder of our configs: that of the package, or of a checkout.
-
-    Raises:
-        FileNotFoundError: Neither is there.
-    """
-    package = Path(__file__).resolve().parents[2]
-    for folder in (package / '.mim/configs', package.parent / 'configs'):
-        if (folder / '_base_/default_runtime.py').is_file():
-            return folder.resolve()
-    raise FileNotFoundError(
-        f'the configs of mmseg_ssl are not beside {package}: install the '
-        'package from its checkout with pip')
 
 
 def _bases(runtime: str = 'default_runtime', **files: str) -> dict[str, str]:
