@@ -23,8 +23,8 @@ page:
 ``summary.md`` beside the copy has a row for each block and names its log. A
 block that ran is passed over by later calls unless its text has changed, or
 with ``--again``; delete the folder to begin from nothing. The exit status is 1
-if a block failed. The package is the one installed in the environment that
-runs this.
+if a block failed. The project has to be a checkout, as git lists what is
+copied; the package is the one installed in the environment that runs this.
 """
 import argparse
 import hashlib

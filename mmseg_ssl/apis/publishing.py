@@ -303,11 +303,15 @@ def _write_onnx(loaded: LoadedModel, model: BaseSegmentor, stem: Path,
         plain_values(transform)
         for transform in find_test_pipeline(loaded.config)
         if not loads_annotations(transform)]
+    metadata = dict(
+        name=stem.name, classes=loaded.classes, palette=loaded.palette,
+        test_pipeline=pipeline)
+    head = getattr(model, 'decode_head', None)
+    if getattr(head, 'out_channels', None) == 1:
+        metadata['threshold'] = head.threshold
     with _scratch(stem.parent) as scratch:
         path = scratch / f'{stem.name}.onnx'
-        difference = export_onnx(model, path, size, batch_size, dict(
-            name=stem.name, classes=loaded.classes, palette=loaded.palette,
-            test_pipeline=pipeline))
+        difference = export_onnx(model, path, size, batch_size, metadata)
         return _put_hash(path, stem.parent), difference
 
 

@@ -16,6 +16,7 @@ from torch import Tensor
 from mmseg_ssl.conventions import IGNORE_INDEX
 
 VOID_COLOUR = (255, 255, 255)
+ABREAST = 3  # rows of a single column that stand side by side
 # inches
 PANEL_WIDTH = 2.4
 GAP = 0.08
@@ -145,12 +146,16 @@ def draw_panels(rows: Sequence[Sequence[Panel]],
     Args:
         rows (Sequence[Sequence[Panel]]): At most as many panels a row as
             titles. The first panel gives the shape of all places; others
-            are fitted in.
+            are fitted in. Of a single column, rows stand side by side.
         titles (Sequence[str]): Titles of the columns.
         legend (Sequence[Swatch]): Colours explained below the panels.
         scale (str): What the colours of :func:`confidence_panel` mean; empty
             where no panel has them.
     """
+    if len(titles) == 1:
+        panels = [panel for row in rows for panel in row]
+        rows = [panels[i:i + ABREAST] for i in range(0, len(panels), ABREAST)]
+        titles = [*titles, *[''] * (len(rows[0]) - 1)]
     pixels = rows[0][0].pixels
     panel_height = PANEL_WIDTH * pixels.shape[0] / pixels.shape[1]
     width = len(titles) * (PANEL_WIDTH + GAP) + GAP

@@ -299,6 +299,31 @@ def test_onnx_of_a_plain_model(models, save_checkpoint, tmp_path):
         'LoadImageFromFile', 'Resize', 'PackSegInputs']
 
 
+def test_onnx_of_one_channel(models, save_checkpoint, tmp_path):
+    """Its file says from where on a pixel is of class 1, as mmseg does."""
+    pytest.importorskip('onnxscript')
+    onnx = pytest.importorskip('onnx')
+    pytest.importorskip('onnxruntime')
+    model = dict(models['supervised'], decode_head=dict(
+        models['supervised']['decode_head'], num_classes=2, out_channels=1,
+        threshold=0.4))
+    checkpoint = save_checkpoint(model, classes=('field', 'weed'))
+    path, _ = publish_onnx(checkpoint, tmp_path, size=(24, 40))
+    props = {prop.key: json.loads(prop.value)
+             for prop in onnx.load(str(path)).metadata_props}
+    assert props['threshold'] == 0.4
+    image = np.random.default_rng(0).integers(0, 256, (24, 40, 3), np.uint8)
+    logits = run_onnx(path, torch.from_numpy(
+        image[..., ::-1].transpose(2, 0, 1)[None].astype(np.float32)))
+    labels = 1 / (1 + np.exp(-logits[0, 0])) > props['threshold']
+    loaded = load_segmentor(checkpoint)
+    loaded.model.cfg = loaded.config
+    loaded.config.test_pipeline = [
+        dict(type='LoadImageFromFile'), dict(type='PackSegInputs')]
+    found = inference_model(loaded.model, image).pred_sem_seg.data[0].numpy()
+    assert np.array_equal(labels, found) and 0 < labels.mean() < 1
+
+
 def test_hypercolumns_by_the_older_exporter(save_checkpoint, tmp_path,
                                             monkeypatch):
     """torch.export cannot follow where their tiles begin."""

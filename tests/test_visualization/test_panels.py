@@ -15,6 +15,7 @@ from mmseg_ssl.visualization.panels import (
     class_swatches,
     confidence_panel,
     denormalize,
+    draw_panels,
     label_panel,
     save_panels,
 )
@@ -84,3 +85,16 @@ def test_picture_holds_every_panel_undistorted(tmp_path, shape, scale):
         assert high / wide == pytest.approx(shape[0] / shape[1], rel=0.03)
     for colour in PALETTE:
         assert (pixels == colour).all(axis=2).sum() > 100
+
+
+@pytest.mark.parametrize('count, shape', [(1, (1, 1)), (2, (1, 2)),
+                                          (7, (3, 3))])
+def test_single_column_stands_side_by_side(count, shape):
+    """Else a figure of predictions alone would be a strip."""
+    rows = [[Panel(np.zeros((8, 16, 3), np.uint8))] for _ in range(count)]
+    axes = draw_panels(rows, ['predictions']).axes
+    assert [ax.get_title() for ax in axes] == [
+        'predictions', *[''] * (count - 1)]
+    places = {tuple(round(x, 3) for x in ax.get_position().p0) for ax in axes}
+    assert len(places) == count == len(axes)
+    assert (len({y for _, y in places}), len({x for x, _ in places})) == shape
