@@ -80,6 +80,8 @@ def allow_logged_values() -> None:
 
     A buffer names its statistics, which are looked up by ``getattr``. Trusted
     as it is, that would let a file run any code; see :func:`_statistic_of`.
+    This is about ``torch.load`` itself: mmengine's own loading falls back to
+    trusting all of a file.
     """
     import numpy as np
     import torch
@@ -100,7 +102,9 @@ def _statistic_of(kind: Any, name: str) -> Any:
         UnpicklingError: For anything else, as for what is not trusted.
     """
     from mmengine.logging import HistoryBuffer
-    if kind is not HistoryBuffer or name.startswith('_'):
+    known = {'min', 'max', 'current', 'mean',
+             *HistoryBuffer._statistics_methods}
+    if kind is not HistoryBuffer or name not in known:
         raise UnpicklingError(
             f'a checkpoint may not look up {name!r} of {kind!r}')
     return getattr(HistoryBuffer, name)

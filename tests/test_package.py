@@ -14,6 +14,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.config import utils as config_utils
+from mmengine.logging import HistoryBuffer
 from mmengine.utils import is_installed
 from mmseg.registry import DATASETS, HOOKS, LOOPS, MODELS
 
@@ -128,11 +129,7 @@ def test_configs_of_installed_packages_are_bases(tmp_path, base, model):
 
 def test_logged_values_load_safely(tmp_path):
     """Also with mmengine 0.10.7, which trusts nothing of its own."""
-    from mmengine.logging import HistoryBuffer
-
-    from mmseg_ssl.compatibility import allow_logged_values
-
-    allow_logged_values()
+    compatibility.allow_logged_values()
     buffer = HistoryBuffer()
     for value in (1, 2.5, 4):
         buffer.update(value)
@@ -156,22 +153,22 @@ class _Lookup:
 
 @pytest.mark.parametrize('args', [
     (_Lookup(getattr, '__self__'), 'eval'),  # what runs code
-    (torch.nn.Module, 'load_state_dict'), ('HistoryBuffer', 'mean')])
+    (HistoryBuffer, '__init__'), (HistoryBuffer, 'mro'),
+    ('HistoryBuffer', 'mean')])
 def test_safe_loading_stays_safe(tmp_path, args):
     """Files may not look up what they like, as getattr itself would."""
+    compatibility.allow_logged_values()  # which mmengine's loader takes back
     torch.save(_Lookup(*args), tmp_path / 'checkpoint.pth')
-    with pytest.raises(pickle.UnpicklingError):
+    with pytest.raises(pickle.UnpicklingError, match='may not look up'):
         torch.load(tmp_path / 'checkpoint.pth', weights_only=True)
 
 
 def test_checkpoints_with_numpy_scalars_load_safely(tmp_path):
     import numpy as np
 
-    from mmseg_ssl.compatibility import allow_logged_values
-
     # mmengine's loader takes back what it trusted once it has loaded, so a
     # test that loaded a checkpoint before this one would decide it
-    allow_logged_values()
+    compatibility.allow_logged_values()
     path = tmp_path / 'checkpoint.pth'
     dtypes = [np.dtype(code) for code in ('f4', 'f8', 'i8', 'u1', '?')]
     torch.save([np.zeros(2, dtype) for dtype in dtypes], path)

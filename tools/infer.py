@@ -16,7 +16,7 @@ import argparse
 import math
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import islice
+from itertools import chain, count, islice, takewhile
 from pathlib import Path
 
 import mmcv
@@ -26,7 +26,7 @@ from mmengine.utils import ProgressBar
 from PIL import Image
 
 from mmseg_ssl.apis import Segmentation, Segmenter
-from mmseg_ssl.apis.files import find_images, writable_folder
+from mmseg_ssl.apis.files import find_images, search_root, writable_folder
 from mmseg_ssl.engine.environment import keep_freed_memory, positive
 from mmseg_ssl.visualization.overlay import (
     draw_legend,
@@ -87,11 +87,16 @@ def read_frames(path: Path, every: int) -> tuple[Iterator[Named], int]:
         ValueError: It cannot be read.
     """
     video = mmcv.VideoReader(str(path))
-    if not video.opened or video.read() is None:
+    first = video.read() if video.opened else None
+    if first is None:
         raise ValueError(f'video {path} cannot be read')
+    # What browsers record does not say how long it is, and cannot be wound
+    # back, which iterating over the reader does.
+    others = takewhile(lambda frame: frame is not None,
+                       (video.read() for _ in count()))
     frames = ((f'{path.stem}_{i:06d}', frame)
-              for i, frame in enumerate(video) if i % every == 0)
-    # what browsers record does not say how much it is
+              for i, frame in enumerate(chain([first], others))
+              if i % every == 0)
     return frames, max(0, -(-video.frame_cnt // every))
 
 
@@ -105,9 +110,9 @@ def read_images(paths: Mapping[str, Path], segmenter: Segmenter,
             unreadable.append(str(error))
 
 
-def written_folders(images: Path, out: Path) -> list[Path]:
-    """Folders below ``images`` that this call writes, or others have."""
-    found = {path.parent for path in images.rglob(KINDS[-1])
+def written_folders(images: str, out: Path) -> list[Path]:
+    """Folders among the images that this call writes, or others have."""
+    found = {path.parent for path in search_root(images).rglob(KINDS[-1])
              if all((path.parent / kind).is_dir() for kind in KINDS)}
     return [folder / kind for folder in sorted({out, *found})
             for kind in KINDS]
@@ -150,16 +155,16 @@ def run(args: argparse.Namespace) -> tuple[int, list[str]]:
     is_video = Path(args.images).suffix.lower() in VIDEO_SUFFIXES
     # before time goes into loading a model
     if is_video:
-        items, count = read_frames(Path(args.images), args.every)
+        items, total = read_frames(Path(args.images), args.every)
     else:
         found = find_images(
-            args.images, written_folders(Path(args.images), args.out))
-        count = len(found)
+            args.images, written_folders(args.images, args.out))
+        total = len(found)
     segmenter = Segmenter(args.model, args.config, args.device)
     unreadable: list[str] = []
     if not is_video:
         items = read_images(found, segmenter, unreadable)
-    bar = ProgressBar(count)
+    bar = ProgressBar(total)
     for batch in in_batches(items, args.batch_size):
         names, images = zip(*batch)
         results = segmenter(images, args.batch_size, confidence=True)
@@ -167,8 +172,8 @@ def run(args: argparse.Namespace) -> tuple[int, list[str]]:
             write(name, image, result, segmenter, args)
         bar.update(len(batch))
     print()
-    if is_video and bar.completed < count:  # by its head, which may be wrong
-        print(f'{args.images} ends after {bar.completed} of {count} frames',
+    if is_video and bar.completed < total:  # by its head, which may be wrong
+        print(f'{args.images} ends after {bar.completed} of {total} frames',
               file=sys.stderr)
     return bar.completed, unreadable
 

@@ -26,6 +26,15 @@ def writable_folder(path: str | Path) -> Path:
     return folder
 
 
+def search_root(source: str | Path) -> Path:
+    """Where images are searched: a folder, or a pattern's up to wildcards."""
+    path = Path(source)
+    if path.exists() or not glob.has_magic(str(source)):
+        return path
+    return next(parent for parent in path.parents
+                if not glob.has_magic(str(parent)))
+
+
 def find_images(source: str | Path,
                 leave_out: Sequence[Path] = ()) -> dict[str, Path]:
     """Images of a folder, of a pattern, or one image.
@@ -50,10 +59,8 @@ def find_images(source: str | Path,
     if path.is_file():
         return {path.stem: path}
     if path.is_dir():
-        root, files = path, path.rglob('*')
+        files = path.rglob('*')
     elif glob.has_magic(str(source)):
-        root = next(parent for parent in path.parents
-                    if not glob.has_magic(str(parent)))
         files = (Path(p) for p in glob.iglob(str(source), recursive=True))
     else:
         raise FileNotFoundError(f'{source} does not exist')
@@ -68,7 +75,7 @@ def find_images(source: str | Path,
         raise ValueError(
             f'there is no image in {source} beside those in '
             f'{", ".join(map(str, leave_out))}, which are left out')
-    return _by_name(others, root)
+    return _by_name(others, search_root(source))
 
 
 def _outside(images: Iterable[Path], folders: Iterable[Path]) -> list[Path]:

@@ -176,16 +176,21 @@ def _default(kind: type, name: str) -> Any:
 
 
 def _evaluator(config: Config, packages: set[str]) -> Any:
-    """The config's metrics, or mmseg's where these are not at hand."""
+    """The config's metrics, or mmseg's where none of these can be taken.
+
+    Those that are not at hand are left out, and those that write files.
+    """
     given = config.get('test_evaluator') or config.get('val_evaluator') or []
     metrics = given if isinstance(given, list) else [given]
-    kinds = [METRICS.get(metric['type']) for metric in metrics]
-    found = {package_of(kind) for kind in kinds if kind is not None}
-    if kinds and None not in kinds and found <= {*PLAIN_PACKAGES, *packages}:
-        plain = [plain_values({key: value for key, value in metric.items()
-                               if key != 'output_dir'}) for metric in metrics]
-        return plain if isinstance(given, list) else plain[0]
-    return dict(type='IoUMetric', iou_metrics=['mIoU'])
+    plain = []
+    for metric in metrics:
+        kind = METRICS.get(metric['type'])
+        if (kind is not None and not metric.get('output_dir')
+                and package_of(kind) in {*PLAIN_PACKAGES, *packages}):
+            plain.append(plain_values(metric))
+    if not plain:
+        return dict(type='IoUMetric', iou_metrics=['mIoU'])
+    return plain if isinstance(given, list) else plain[0]
 
 
 def plain_values(value: Any) -> Any:

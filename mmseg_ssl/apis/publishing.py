@@ -307,7 +307,7 @@ def _write_onnx(loaded: LoadedModel, model: BaseSegmentor, stem: Path,
         name=stem.name, classes=loaded.classes, palette=loaded.palette,
         test_pipeline=pipeline)
     head = getattr(model, 'decode_head', None)
-    if getattr(head, 'out_channels', None) == 1:
+    if head is not None and head.out_channels == 1:
         metadata['threshold'] = head.threshold
     with _scratch(stem.parent) as scratch:
         path = scratch / f'{stem.name}.onnx'

@@ -106,9 +106,10 @@ def config_digest(cfg: Config, labels: str) -> str:
     """First 8 hex digits of the SHA-256 of what a config trains.
 
     Args:
-        cfg (Config): Where its data are and how they are read does not count.
-        labels (str): Path of its list of labelled images; nor does this, but
-            for the places it stands at.
+        cfg (Config): Where files are and how they are read does not count;
+            what is in lists of images does.
+        labels (str): Path of its list of labelled images, of which only the
+            places it stands at count.
     """
     def portable(node: Any) -> Any:
         if isinstance(node, dict):
@@ -116,7 +117,12 @@ def config_digest(cfg: Config, labels: str) -> str:
                     if key not in _OF_THE_MACHINE}
         if isinstance(node, (list, tuple)):
             return [portable(child) for child in node]
-        return 'labels' if node == labels else node
+        if not isinstance(node, str) or node == labels:
+            return 'labels' if node == labels else node
+        path = Path(node)
+        if path.suffix == '.txt' and path.is_file():
+            return path.read_text()
+        return path.name if path.is_absolute() else node
 
     text = json.dumps(portable(cfg.to_dict()), sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:8]

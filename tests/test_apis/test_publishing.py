@@ -216,17 +216,18 @@ def test_paths_of_this_machine_are_left_out(save_checkpoint, models):
     loaded = load_segmentor(save_checkpoint(models['supervised']))
     loaded.config.test_dataloader.dataset.data_prefix = dict(
         img_path='/home/ann/images', seg_map_path='masks')
-    loaded.config.test_evaluator = dict(
-        type='IoUMetric', output_dir='/home/ann/out', nan_to_num=0)
+    loaded.config.test_evaluator = [
+        dict(type='IoUMetric', nan_to_num=0), dict(
+            type='CityscapesMetric', output_dir='/home/ann/out')]
     text = config_text(loaded, dict(type='EncoderDecoder'), set(), 'tiny')
     assert '/home/ann' not in text and "seg_map_path='masks'" in text
-    assert Config.fromstring(text, '.py').test_evaluator == dict(
-        type='IoUMetric', nan_to_num=0)
+    assert Config.fromstring(text, '.py').test_evaluator == [
+        dict(type='IoUMetric', nan_to_num=0)]
 
 
 def test_metric_that_is_not_here(save_checkpoint, models):
     loaded = load_segmentor(save_checkpoint(models['supervised']))
-    loaded.config.test_evaluator = [dict(type='IoUMetric'), dict(type='Mine')]
+    loaded.config.test_evaluator = dict(type='Mine')
     text = config_text(loaded, dict(type='EncoderDecoder'), set(), 'tiny')
     assert Config.fromstring(text, '.py').test_evaluator == dict(
         type='IoUMetric', iou_metrics=['mIoU'])

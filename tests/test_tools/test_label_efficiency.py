@@ -2,6 +2,7 @@
 import argparse
 import json
 import runpy
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from mmseg_ssl.engine.progress import requested_config
+from mmseg_ssl.engine.progress import config_digest, requested_config
 from mmseg_ssl.visualization.run_log import Curve, RunRecord
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -130,8 +131,8 @@ def test_another_list_of_the_same_name(project, trainings, call_main, out):
     call_main(TOOL, *arguments(project, *few))
     (project / '5-seed1.txt').write_text('another\n')
     with pytest.raises(SystemExit, match=(
-            'base_net_data-5l-s1 is of another list of labelled images than '
-            '.*5-seed1.txt now; give another --out and --work-root')):
+            r'base_net_data-5l-s1(.json)? is of another list of labelled '
+            'images than .*5-seed1.txt now; give another --out and --work-')):
         call_main(TOOL, *arguments(project, *few, '--out', project / out))
     assert len(trainings) == 2
     call_main(TOOL, *arguments(project, *few, '--out', project / 'other',
@@ -152,9 +153,46 @@ def test_a_config_that_was_changed(project, trainings, call_main):
     call_main(TOOL, *arguments(project, *moved))
     assert len(trainings) == 2
     config.write_text(f'{config.read_text()}lr = 0.1\n')
-    with pytest.raises(SystemExit, match='ours_net_data-5l is of another '
-                       'config than .*ours_net_data-5l.py'):
+    record = project / 'curve/records/ours_net_data-5l.json'
+    with pytest.raises(SystemExit, match=(
+            f'{record} is of another config than .*ours_net_data-5l.py')):
         call_main(TOOL, *arguments(project, *moved))
+    record.unlink()
+    work_dir = project / 'work/ours_net_data-5l'
+    with pytest.raises(SystemExit, match=(
+            f'{work_dir} is of another config than .*, or delete it')):
+        call_main(TOOL, *arguments(project, *moved))
+    shutil.rmtree(work_dir)
+    call_main(TOOL, *arguments(project, *moved))
+    assert len(trainings) == 3
+
+
+def test_own_folders_may_move(tmp_path):
+    """Not their lists of images: other images make another result."""
+    digests = []
+    for name, images in (('a', 'x'), ('b', 'x'), ('c', 'y')):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / 'unlabeled.txt').write_text(images)
+        (folder / 'labeled.txt').write_text(name)
+        (folder / 'config.py').write_text("""
+labeled = dict(ann_file='{{ fileDirname }}/labeled.txt')
+unlabeled = dict(ann_file='{{ fileDirname }}/unlabeled.txt')
+checkpoint = '{{ fileDirname }}/start.pth'
+""")
+        digests.append(config_digest(Config.fromfile(folder / 'config.py'),
+                                     str(folder / 'labeled.txt')))
+    assert digests[0] == digests[1] != digests[2]
+
+
+def test_damaged_note(project, trainings, call_main):
+    few = '--labels', 5, '--seeds', 0
+    call_main(TOOL, *arguments(project, *few))
+    note = project / 'curve/records/ours_net_data-5l.made_of'
+    for text in ('{', '{}', '[]'):
+        note.write_text(text)
+        with pytest.raises(SystemExit, match=f'{note} is damaged; delete it'):
+            call_main(TOOL, *arguments(project, *few))
 
 
 def test_what_is_at_hand(project, trainings, call_main, capsys):

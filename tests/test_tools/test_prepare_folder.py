@@ -189,7 +189,8 @@ def test_call_after_an_interrupted_one(tmp_path, call_main):
 
 
 @pytest.mark.parametrize(
-    'text', ['{', '{}', '[]', '{"origin": 1, "files": 2}'])
+    'text', ['{', '{}', '[]', '{"origin": 1, "files": 2}',
+             '{"origin": 1, "files": {"val.txt": []}}'])
 def test_manifest_of_something_else(tmp_path, call_main, text):
     arguments = write_folder(tmp_path, 2)
     (tmp_path / 'my data_2').mkdir()

@@ -23,6 +23,7 @@ folders with records of earlier runs, which are taken by their names. Writes
 import argparse
 import json
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -51,7 +52,7 @@ from mmseg_ssl.visualization.label_efficiency import (
 from mmseg_ssl.visualization.run_log import RunRecord, file_hash, read_run
 
 TRAIN = Path(__file__).resolve().parents[1] / 'train.py'
-MADE_OF = 'made_of.json'  # the list and the config of a run, as digests
+NOTE = '.made_of'  # suffix: the list and the config of a run, as digests
 
 
 class PlannedRun(NamedTuple):
@@ -181,33 +182,47 @@ def plan_runs(args: argparse.Namespace) -> list[PlannedRun]:
     return plan
 
 
-def check_made_of(run: PlannedRun, folder: Path) -> None:
+def check_made_of(run: PlannedRun, note: Path, result: Path) -> None:
     """Do not take a run for another one of its name.
 
     Args:
         run (PlannedRun): What is asked for.
-        folder (Path): Its work directory, or where its record is kept.
+        note (Path): Digests of what was trained; without it any will do.
+        result (Path): What is there.
 
     Raises:
-        ValueError: What is there was made of something else.
+        ValueError: It was made of something else.
     """
-    path = folder / MADE_OF
-    if not path.is_file():
+    if not (note.is_file() and result.exists()):
         return
-    before = json.loads(path.read_text())
-    others = [what for what, digest in run.made_of.items()
-              if before[what] != digest]
+    try:
+        before = json.loads(note.read_text())
+        others = [what for what, digest in run.made_of.items()
+                  if before[what] != digest]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f'{note} is damaged; delete it') from error
     if others:
         raise ValueError(
-            f'{folder} is of another {" and another ".join(others)} than '
+            f'{result} is of another {" and another ".join(others)} than '
             f'{run.config} with {run.labeled_list} now; give another --out '
             'and --work-root, or delete it to train anew')
 
 
-def note_made_of(run: PlannedRun, folder: Path) -> None:
-    """Write down what :func:`check_made_of` compares."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / MADE_OF).write_text(json.dumps(run.made_of) + '\n')
+def check_runs(plan: list[PlannedRun], args: argparse.Namespace) -> None:
+    """See whether what earlier calls left is what is asked for.
+
+    Raises:
+        ValueError: Names what is not.
+    """
+    # labels and seed are in the names, as of configs of their own
+    for folder in (args.out, *(args.work_root / run.name for run in plan)):
+        check_options(folder, args.cfg_options)
+    for run in plan:
+        record = args.out / 'records' / f'{run.name}.json'
+        check_made_of(run, record.with_suffix(NOTE), record)
+        work_dir = args.work_root / run.name
+        if (work_dir / 'last_checkpoint').is_file():
+            check_made_of(run, work_dir / f'run{NOTE}', work_dir)
 
 
 def saved_record(run: PlannedRun, folders: list[Path],
@@ -229,16 +244,31 @@ def find_record(run: PlannedRun,
                 args: argparse.Namespace) -> RunRecord | None:
     """What a finished run left, None if there is no finished one."""
     cfg, own = run.cfg, args.out / 'records'
-    record = saved_record(run, [own, *args.records],
-                          cfg.train_cfg.get('max_iters'))
+    length = cfg.train_cfg.get('max_iters')
+    record = saved_record(run, [own], length)
+    if record is not None:
+        return record
+    record = saved_record(run, args.records, length)
+    note = None
     work_dir = args.work_root / run.name
     if record is None and is_finished(cfg, work_dir):
         found = read_run(run.name, work_dir)
         record = replace(found, checkpoint_hash=file_hash(found.checkpoint))
+        note = work_dir / f'run{NOTE}'
     if record is not None:
-        note_made_of(run, own / run.name)
-        (own / f'{run.name}.json').write_text(record.to_json())
+        keep_record(record, note, own)
     return record
+
+
+def keep_record(record: RunRecord, note: Path | None, folder: Path) -> None:
+    """Write a record and what it was made of, if that is known."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f'{record.name}.json'
+    path.write_text(record.to_json())
+    if note is not None and note.is_file():
+        shutil.copyfile(note, path.with_suffix(NOTE))
+    else:
+        path.with_suffix(NOTE).unlink(missing_ok=True)
 
 
 def train(run: PlannedRun, args: argparse.Namespace) -> None:
@@ -250,7 +280,7 @@ def train(run: PlannedRun, args: argparse.Namespace) -> None:
     work_dir = args.work_root / run.name
     record_options(work_dir, args.cfg_options)
     if not (work_dir / 'last_checkpoint').is_file():
-        note_made_of(run, work_dir)
+        (work_dir / f'run{NOTE}').write_text(json.dumps(run.made_of) + '\n')
     command = [sys.executable, TRAIN, run.config, '--work-dir', work_dir,
                '--resume', '--cfg-options', *run.options]
     if subprocess.run(command).returncode:
@@ -301,12 +331,7 @@ def main() -> None:
     try:
         writable_folder(args.out)
         plan = plan_runs(args)
-        # labels and seed are in the names, as of configs of their own
-        for folder in (args.out, *(args.work_root / run.name for run in plan)):
-            check_options(folder, args.cfg_options)
-        for run in plan:
-            check_made_of(run, args.out / 'records' / run.name)
-            check_made_of(run, args.work_root / run.name)
+        check_runs(plan, args)
         record_options(args.out, args.cfg_options)
         runs, failed = collect(plan, args)
         write(runs, args.out)

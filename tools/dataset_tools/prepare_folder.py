@@ -112,8 +112,8 @@ def prepare(args: argparse.Namespace) -> str:
         args.images, args.masks, classes, args.mask_suffix,
         tuple(args.values) if args.values else None)
     out = args.out or Path('data', f'own-{args.images.resolve().name}')
-    writable_folder(out)  # before time goes into reading images
-    scan = scan_folder(spec)
+    # before time goes into reading images
+    writable_folder(out)
     request = Request(
         out=out,
         short_side=args.short_side or (
@@ -123,6 +123,7 @@ def prepare(args: argparse.Namespace) -> str:
                    else args.val_share),
         iterations=args.iterations,
         num_clusters=args.num_clusters or len(classes) or 10)
+    scan = scan_folder(spec)
     return summarize(scan, request, prepare_folder(scan, request))
 
 

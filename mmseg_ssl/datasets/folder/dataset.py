@@ -90,12 +90,12 @@ class LoadLabelValues(LoadAnnotations):
         if read.ndim != 2:
             raise ValueError(f'it has {read.shape[-1]} channels instead of '
                              'one')
-        if read.dtype == bool and set(self.values) != {0, 1}:
+        if read.dtype == bool and not {0, 1} <= set(self.values):
             raise ValueError(
                 'it has one bit a pixel, 0 or 1 (which programs show as black '
                 'and white); the values of the classes are '
-                f'{", ".join(map(str, self.values))}: say 0 and 1, or leave '
-                'them out')
+                f'{", ".join(map(str, self.values))}: have 0 and 1 in place '
+                'of two of them, or leave --values out if they are all')
         values = read.astype(np.uint8)
         labels = self._table[values]
         unknown = np.unique(read[(labels < 0) | (values != read)]).tolist()

@@ -336,6 +336,8 @@ def _written_before(out: Path,
     try:
         found = json.loads(manifest.read_text())
         before, files = found['origin'], dict(found['files'])
+        if not all(isinstance(digest, str) for digest in files.values()):
+            raise TypeError('digests are texts')
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(
             f'{manifest} was not written by this tool, or is damaged; '
