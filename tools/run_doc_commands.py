@@ -56,7 +56,7 @@ FENCED = re.compile(r'^( *)```([^\n`]*)\n(.*?)^\1```$',
 COMMAND = re.compile(r'^\s*(\w+=\S+ )*(python3?|bash|pip|mim|\$make) ',
                      re.MULTILINE)
 IMPORT = re.compile(r'^(from|import) ', re.MULTILINE)
-MAY_BE_LEFT = re.compile(r'\[(--?\w[^]]*?)( \.\.\.)?\]')
+MAY_BE_LEFT = re.compile(r'\[(--?[a-z][^]]*?)( \.\.\.)?\]')
 ASSIGNMENTS = re.compile(r'(\w+=("[^"]*"|[^\s;"]*)(; *|$))+')
 CHECKPOINT = re.compile(r'\b(iter|epoch)_\d+\.pth')
 

@@ -55,6 +55,13 @@ def test_blocks_of_a_page():
     assert blocks[2].place == 'page.md:14'
 
 
+def test_what_may_be_left_out():
+    """Options in brackets, and no brackets that mean something to bash."""
+    text = 'a [--two B ...] [-v] ${name%%[-_]*} {1..2} [ -f x ] a[-1]'
+    assert TOOL['with_options'](text) == (
+        'a --two B -v ${name%%[-_]*} {1..2} [ -f x ] a[-1]')
+
+
 def test_words_of_readers():
     words = {'DIR': 'out', 'data_root=DIR': 'data_root=data', 'NAME': 'x'}
     text = ('a --out DIR data_root=DIR DIR/b DIR_OF_C MYDIR $DIR NAME=DIR '
