@@ -53,7 +53,10 @@ def parse_args() -> argparse.Namespace:
         metavar='NAME=CHECKPOINT', help='a panel; may be repeated')
     parser.add_argument(
         '--out', type=Path, required=True, help='the PNG to write')
-    parser.add_argument('--perplexity', type=float, default=30)
+    parser.add_argument(
+        '--perplexity', type=float, default=30,
+        help='about how many neighbours count; at most a third of the patches '
+        '(30)')
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument(
         '--cfg-options', nargs='+', action=CfgOptionsAction,
@@ -90,7 +93,7 @@ def embed(features: np.ndarray, perplexity: float, seed: int) -> np.ndarray:
     """Coordinates (N, 2) of features (N, D)."""
     from sklearn.manifold import TSNE
 
-    return TSNE(perplexity=perplexity, init='pca',
+    return TSNE(perplexity=min(perplexity, len(features) / 3), init='pca',
                 random_state=seed).fit_transform(features)
 
 
