@@ -16,7 +16,7 @@ import argparse
 import math
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import chain, count, islice, takewhile
+from itertools import chain, islice
 from pathlib import Path
 
 import mmcv
@@ -87,17 +87,24 @@ def read_frames(path: Path, every: int) -> tuple[Iterator[Named], int]:
         ValueError: It cannot be read.
     """
     video = mmcv.VideoReader(str(path))
-    first = video.read() if video.opened else None
+    decoded = decode(video)
+    first = next(decoded, None)
     if first is None:
         raise ValueError(f'video {path} cannot be read')
-    # What browsers record does not say how long it is, and cannot be wound
-    # back, which iterating over the reader does.
-    others = takewhile(lambda frame: frame is not None,
-                       (video.read() for _ in count()))
     frames = ((f'{path.stem}_{i:06d}', frame)
-              for i, frame in enumerate(chain([first], others))
+              for i, frame in enumerate(chain([first], decoded))
               if i % every == 0)
     return frames, max(0, -(-video.frame_cnt // every))
+
+
+def decode(video: mmcv.VideoReader) -> Iterator[np.ndarray]:
+    """Frames to the end, where that is not known, too.
+
+    Iterating over the reader would wind it back, which what browsers record
+    does not allow.
+    """
+    while (frame := video.read()) is not None:
+        yield frame
 
 
 def read_images(paths: Mapping[str, Path], segmenter: Segmenter,

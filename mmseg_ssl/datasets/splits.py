@@ -56,13 +56,7 @@ def select_labeled(class_sets: Sequence[Collection[int]], num_labeled: int,
     shuffled = _rng(seed).random(len(class_sets)).argsort(kind='stable')
     walk = [i for i in shuffled.tolist()
             if len(class_sets[i]) >= min_classes]
-    # Where in the walk each class comes up among the images not taken.
-    places: dict[int, list[int]] = {
-        label: [] for classes in class_sets for label in classes}
-    for place, image in enumerate(walk):
-        for label in class_sets[image]:
-            places[label].append(place)
-
+    places = _places(class_sets, walk)
     seen = Counter(dict.fromkeys(places, 0))
     chosen: list[int] = []
     here = -1
@@ -83,6 +77,17 @@ def select_labeled(class_sets: Sequence[Collection[int]], num_labeled: int,
             seen[label] += 1
             del places[label][bisect_left(places[label], here)]
     return chosen
+
+
+def _places(class_sets: Sequence[Collection[int]],
+            walk: Sequence[int]) -> dict[int, list[int]]:
+    """Where in the walk each class comes up, ascending."""
+    places: dict[int, list[int]] = {
+        label: [] for classes in class_sets for label in classes}
+    for place, image in enumerate(walk):
+        for label in class_sets[image]:
+            places[label].append(place)
+    return places
 
 
 def select_random(num_images: int, num_labeled: int, seed: int) -> list[int]:

@@ -44,14 +44,12 @@ def sample_patches(
 
     Args:
         images (Tensor): Shape (B, 3, H, W), uint8 or floating point.
-        labels (Tensor): Class of each pixel, 255 where void, shape (B, H, W),
-            int64.
+        labels (Tensor): Classes, 255 where void, shape (B, H, W), int64.
         num_per_image (int): Patches of each image.
         size_range (tuple[int, int]): Smallest and largest side in pixels,
             both included. Defaults to (64, 256).
         out_size (int): Side s of the resized patches. Defaults to 128.
-        generator (torch.Generator, optional): Source of randomness, on the
-            device of ``images``.
+        generator (torch.Generator, optional): On the device of ``images``.
         background (int, optional): Class of which only ``background_share``
             is wanted, e.g. 0 on VOC. Defaults to None.
         background_share (float): Share of background patches in images that
@@ -75,8 +73,24 @@ def sample_patches(
             or a share is not between 0 and 1.
     """
     _check_arguments(images, labels, num_per_image, size_range, out_size)
-    _check_shares(
-        background_share=background_share, max_overlap=max_overlap)
+    _check_shares(background_share=background_share, max_overlap=max_overlap)
+    usable, boxes, classes = _draw_boxes(
+        labels, num_per_image, size_range, generator, background,
+        background_share, max_overlap)
+    if len(usable) < len(images):
+        images = images[usable]
+    patches = _crop_and_resize(images, boxes, out_size)
+    image_index = usable[:, None, None].expand(-1, num_per_image, 1)
+    boxes = torch.cat([image_index, boxes], dim=2)
+    return patches, classes.flatten().long(), boxes.flatten(0, 1)
+
+
+def _draw_boxes(
+        labels: Tensor, num_per_image: int, size_range: tuple[int, int],
+        generator: torch.Generator | None, background: int | None,
+        background_share: float,
+        max_overlap: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Images that have patches (U,), boxes (U, n, 4), their classes (U, n)."""
     num_candidates = CANDIDATES_PER_PATCH * num_per_image
     boxes, classes, may_be_void = _propose_boxes(
         labels, TRIES_PER_PATCH * num_per_image, num_candidates, size_range,
@@ -101,11 +115,8 @@ def sample_patches(
     usable = torch.arange(len(labels), device=labels.device)
     if may_be_void:
         usable = (classes[:, 0] != IGNORE_INDEX).nonzero().flatten()
-        images, boxes, classes = images[usable], boxes[usable], classes[usable]
-    patches = _crop_and_resize(images, boxes, out_size)
-    image_index = usable[:, None, None].expand(-1, num_per_image, 1)
-    boxes = torch.cat([image_index, boxes], dim=2)
-    return patches, classes.flatten().long(), boxes.flatten(0, 1)
+        boxes, classes = boxes[usable], classes[usable]
+    return usable, boxes, classes
 
 
 def _check_arguments(images: Tensor, labels: Tensor, num_per_image: int,
